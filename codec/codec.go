@@ -1,0 +1,81 @@
+package codec
+
+import "fmt"
+
+// Profile says which planes a collection stores once it has a codebook.
+type Profile uint8
+
+const (
+	Exact    Profile = iota // planes A and C: int8 originals decide the ranking. The default.
+	Balanced                // planes A and B: 4 bits a dimension
+	Compact                 // plane A: 2 bits a dimension
+)
+
+// Plane names a representation of token vectors that can be scored, coarsest
+// first. PlaneB means A and B together.
+type Plane uint8
+
+const (
+	PlaneNone Plane = iota
+	PlaneA          // cell + 2-bit residual, scaled to unit length
+	PlaneB          // cell + 4-bit residual (planes A and B), scaled to unit length
+	PlaneC          // int8 originals
+	PlaneRaw        // float16 originals (RetainRaw)
+)
+
+// View is one document's stored columns, aliasing memory that belongs to a
+// segment or a memory buffer. Columns that the collection does not store, or
+// that the caller did not ask for, are nil.
+type View struct {
+	Tokens int
+	Exp    uint8  // scale exponent: int8 units are IntScale(dim) / 2^Exp per 1.0
+	Codes  []byte // [Tokens] little-endian uint16 cell of the codebook
+	A      []byte // [Tokens][PlaneBytes(dim)]: residual bits, then the scale byte
+	B      []byte // [Tokens][PlaneBytes(dim)]: next residual bits, then the scale byte for A+B
+	C      []byte // [Tokens][dim] int8 originals
+	Raw    []byte // [Tokens][dim] little-endian IEEE float16 originals
+}
+
+// PlaneBytes is the stored size of one token in plane A or plane B: two bits a
+// dimension and one byte of scale.
+func PlaneBytes(dim int) int { return dim/4 + 1 }
+
+// ParseProfile reads "exact", "balanced" or "compact".
+func ParseProfile(s string) (Profile, error) {
+	for _, p := range []Profile{Exact, Balanced, Compact} {
+		if s == p.String() {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("colbertdb: unknown profile %q: use exact, balanced or compact", s)
+}
+
+// String returns the profile's name.
+func (p Profile) String() string {
+	switch p {
+	case Exact:
+		return "exact"
+	case Balanced:
+		return "balanced"
+	case Compact:
+		return "compact"
+	}
+	return fmt.Sprintf("Profile(%d)", uint8(p))
+}
+
+// String returns the plane's name as used in stage names.
+func (p Plane) String() string {
+	switch p {
+	case PlaneNone:
+		return "none"
+	case PlaneA:
+		return "plane_a"
+	case PlaneB:
+		return "plane_b"
+	case PlaneC:
+		return "plane_c"
+	case PlaneRaw:
+		return "raw"
+	}
+	return fmt.Sprintf("Plane(%d)", uint8(p))
+}

@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// Errors that callers test for with errors.Is. Every error of this package
+// wraps one of them or comes from the operating system.
+var (
+	ErrClosed             = errors.New("colbertdb: store is closed")
+	ErrLocked             = errors.New("colbertdb: store is in use by another process")
+	ErrReadOnly           = errors.New("colbertdb: store is read-only after a failed write; reopen it")
+	ErrFormatTooNew       = errors.New("colbertdb: store was written by a newer version")
+	ErrNotFound           = errors.New("colbertdb: document not found")
+	ErrCollectionNotFound = errors.New("colbertdb: collection not found")
+	ErrCollectionExists   = errors.New("colbertdb: collection exists with another configuration")
+	ErrModelMismatch      = errors.New("colbertdb: encoder is not the one this collection was made with")
+	ErrNoEncoder          = errors.New("colbertdb: text needs an encoder")
+	ErrInvalid            = errors.New("colbertdb: invalid argument")
+	ErrDimension          = codec.ErrDimension
+	ErrBadVector          = codec.ErrBadVector
+	ErrNoVectors          = codec.ErrNoVectors
+	ErrCorruption         = segment.ErrCorruption
+)

@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/segment"
+	"github.com/colbertdb-go/colbertdb/wal"
+)
+
+// SyncMode says when an acknowledged write is on stable storage.
+type SyncMode = wal.SyncMode
+
+// The sync modes.
+const (
+	SyncAlways   = wal.SyncAlways   // before it is acknowledged. The default.
+	SyncInterval = wal.SyncInterval // within Options.SyncInterval
+	SyncNever    = wal.SyncNever    // when the operating system likes
+)
+
+// Profile says which planes a collection stores.
+type Profile = codec.Profile
+
+// The profiles, from most accurate to smallest.
+const (
+	Exact    = codec.Exact
+	Balanced = codec.Balanced
+	Compact  = codec.Compact
+)
+
+// Options configure a store. The zero value is ready to use.
+type Options struct {
+	// ReadOnly refuses writes and starts no background work.
+	ReadOnly bool
+	// MustExist makes Open fail with fs.ErrNotExist rather than create a store.
+	MustExist bool
+	// Sync says when an acknowledged write is durable. Default: SyncAlways.
+	Sync SyncMode
+	// SyncInterval is the longest loss window under SyncInterval. Default: 100 ms.
+	SyncInterval time.Duration
+	// MemoryBudget bounds the bytes of segment columns kept in memory; what
+	// does not fit is read from disk. Default: a quarter of the machine's memory.
+	MemoryBudget int64
+	// SealBytes is the size of buffered documents, in bytes of their float16
+	// vectors and text, at which they become a segment. Default: 64 MiB.
+	SealBytes int64
+	// SealDocuments is the number of buffered documents at which they become a
+	// segment. Default: 16,384. At most 65,536.
+	SealDocuments int
+	// TrainTokens is the number of tokens at which a collection gets its
+	// codebook; below it every search is an exact scan. Default: 200,000.
+	TrainTokens int64
+	// TrainSample bounds the token vectors that a training reads. Default: 1,048,576.
+	TrainSample int
+	// MaxSegmentDocuments and MaxSegmentTokens bound what merges build.
+	// Default: 65,536 and 8,388,608.
+	MaxSegmentDocuments int
+	MaxSegmentTokens    int64
+	// DisableAutoCompaction leaves merging to Compact.
+	DisableAutoCompaction bool
+	// FS is the file system. Default: the operating system's.
+	FS vfs.FS
+	// Logger gets warnings and background errors. Default: none.
+	Logger *slog.Logger
+}
+
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	def := func(p *int64, v int64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	defInt := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	if out.SyncInterval == 0 {
+		out.SyncInterval = 100 * time.Millisecond
+	}
+	def(&out.MemoryBudget, defaultMemoryBudget())
+	def(&out.SealBytes, 64<<20)
+	defInt(&out.SealDocuments, 16384)
+	def(&out.TrainTokens, 200_000)
+	defInt(&out.TrainSample, 1<<20)
+	defInt(&out.MaxSegmentDocuments, segment.MaxDocuments)
+	def(&out.MaxSegmentTokens, 8<<20)
+	if out.FS == nil {
+		out.FS = vfs.Default
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	return out
+}
+
+// Validate reports the first option that makes no sense.
+func (o *Options) Validate() error {
+	d := o.withDefaults()
+	switch {
+	case d.SealDocuments < 1 || d.SealDocuments > segment.MaxDocuments:
+		return fmt.Errorf("%w: SealDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.SealDocuments)
+	case d.MaxSegmentDocuments < 1 || d.MaxSegmentDocuments > segment.MaxDocuments:
+		return fmt.Errorf("%w: MaxSegmentDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.MaxSegmentDocuments)
+	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.SyncInterval < 0:
+		return fmt.Errorf("%w: options must not be negative", ErrInvalid)
+	}
+	return nil
+}
+
+// CollectionConfig is fixed when a collection is created.
+type CollectionConfig struct {
+	// Dim is the dimension of its vectors, a multiple of 8 up to 1,024.
+	// Default: the encoder's.
+	Dim int
+	// Profile says which planes are stored. Default: Exact.
+	Profile Profile
+	// RetainRaw keeps the float16 originals: scores are then float32 MaxSim,
+	// and a later codebook is trained and encoded without loss. Default: false.
+	RetainRaw bool
+	// Encoder turns text into vectors. Its name and fingerprint are recorded;
+	// it is not owned: the caller closes it after the store. Optional.
+	Encoder encoder.Encoder
+}
+
+var nameRule = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+func validName(name string) error {
+	if !nameRule.MatchString(name) {
+		return fmt.Errorf("%w: collection name %.80q: use 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit", ErrInvalid, name)
+	}
+	return nil
+}

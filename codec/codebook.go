@@ -1,0 +1,229 @@
+package codec
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+)
+
+// Codebook is level one of the codebook: the cells that residual codes are
+// relative to, and the levels of those codes. It is immutable. Its ID is the
+// codec version: segments with equal IDs hold comparable bytes.
+//
+// All values are int16 at codebookScale, 64 int8 units, so that expansion is
+// integer arithmetic on every machine.
+type Codebook struct {
+	ID           uint32
+	Dim          int
+	Cells        []int16   // [cells][Dim], true means of their training points
+	Bounds       [15]int16 // between the 16 levels of a residual component
+	Levels       [16]int16 // of planes A and B together: code = 4·a + b
+	CoarseLevels [4]int16  // of plane A alone
+	// ResidualNorm is the mean norm of a training residual and ResidualP95 its
+	// 95th percentile, for measuring drift.
+	ResidualNorm, ResidualP95 float32
+
+	units []int16 // [cells][Dim] int8 unit vectors widened, for assignment
+}
+
+// Routing is level two: fine centroids inside the cells, for finding candidates
+// only. It is immutable. Its ID is the routing version of posting lists.
+type Routing struct {
+	ID         uint32
+	CodebookID uint32
+	Dim        int
+	Start      []uint32 // [cells+1]: centroids Start[c] to Start[c+1] belong to cell c
+	Centroids  []int8   // [centroids][Dim], unit vectors at IntScale
+}
+
+// fraction is the number of sub-steps of an int8 unit in a codebook.
+const fraction = 64
+
+// codebookScale is the number of codebook units per 1.0.
+func codebookScale(dim int) float32 { return fraction * IntScale(dim) }
+
+// NumCells returns the number of cells.
+func (cb *Codebook) NumCells() int { return len(cb.Cells) / cb.Dim }
+
+// NumCentroids returns the number of fine centroids.
+func (r *Routing) NumCentroids() int { return len(r.Centroids) / r.Dim }
+
+// cell returns cell c.
+func (cb *Codebook) cell(c int) []int16 { return cb.Cells[c*cb.Dim : (c+1)*cb.Dim] }
+
+// setUnits derives what assignment compares with: the cells at unit length.
+func (cb *Codebook) setUnits() {
+	cb.units = make([]int16, len(cb.Cells))
+	row := make([]int8, cb.Dim)
+	unit := make([]float32, cb.Dim)
+	for c := range cb.NumCells() {
+		var norm float64
+		for _, x := range cb.cell(c) {
+			norm += float64(x) * float64(x)
+		}
+		inv := 0.0
+		if norm > 0 {
+			inv = 1 / math.Sqrt(norm)
+		}
+		for d, x := range cb.cell(c) {
+			unit[d] = float32(float64(x) * inv)
+		}
+		quantizeRow(row, unit, IntScale(cb.Dim))
+		for d, x := range row {
+			cb.units[c*cb.Dim+d] = int16(x)
+		}
+	}
+}
+
+const (
+	codebookMagic = "CDBK"
+	routingMagic  = "CDBR"
+	blobVersion   = 1
+	blobHeader    = 4 + 2 + 8 + 4 // magic, version, length, crc32c of the body
+	maxCells      = 1 << 16
+	maxCentroids  = 1 << 24
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// AppendBinary appends the stored form: docs/format/codebook.md.
+func (cb *Codebook) AppendBinary(dst []byte) []byte {
+	return appendBlob(dst, codebookMagic, func(b []byte) []byte {
+		b = binary.LittleEndian.AppendUint32(b, cb.ID)
+		b = binary.LittleEndian.AppendUint32(b, uint32(cb.Dim))
+		b = binary.LittleEndian.AppendUint32(b, uint32(cb.NumCells()))
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(cb.ResidualNorm))
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(cb.ResidualP95))
+		b = appendInt16s(b, cb.Bounds[:])
+		b = appendInt16s(b, cb.Levels[:])
+		b = appendInt16s(b, cb.CoarseLevels[:])
+		return appendInt16s(b, cb.Cells)
+	})
+}
+
+// DecodeCodebook reads what Codebook.AppendBinary wrote; ErrCorruption otherwise.
+func DecodeCodebook(b []byte) (*Codebook, error) {
+	d, err := openBlob(b, codebookMagic, "codebook")
+	if err != nil {
+		return nil, err
+	}
+	cb := &Codebook{ID: d.u32(), Dim: int(d.u32())}
+	cells := int(d.u32())
+	cb.ResidualNorm, cb.ResidualP95 = math.Float32frombits(d.u32()), math.Float32frombits(d.u32())
+	if d.err != nil || ValidDim(cb.Dim) != nil || cells < 1 || cells > maxCells || len(d.b) != 2*(15+16+4+cells*cb.Dim) {
+		return nil, fmt.Errorf("%w: codebook: %d cells of dimension %d do not fit its length", ErrCorruption, cells, cb.Dim)
+	}
+	d.int16s(cb.Bounds[:])
+	d.int16s(cb.Levels[:])
+	d.int16s(cb.CoarseLevels[:])
+	cb.Cells = make([]int16, cells*cb.Dim)
+	d.int16s(cb.Cells)
+	cb.setUnits()
+	return cb, d.err
+}
+
+// AppendBinary appends the stored form: docs/format/codebook.md.
+func (r *Routing) AppendBinary(dst []byte) []byte {
+	return appendBlob(dst, routingMagic, func(b []byte) []byte {
+		b = binary.LittleEndian.AppendUint32(b, r.ID)
+		b = binary.LittleEndian.AppendUint32(b, r.CodebookID)
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.Dim))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(r.Start)-1))
+		for _, s := range r.Start {
+			b = binary.LittleEndian.AppendUint32(b, s)
+		}
+		for _, x := range r.Centroids {
+			b = append(b, byte(x))
+		}
+		return b
+	})
+}
+
+// DecodeRouting reads what Routing.AppendBinary wrote; ErrCorruption otherwise.
+func DecodeRouting(b []byte) (*Routing, error) {
+	d, err := openBlob(b, routingMagic, "routing")
+	if err != nil {
+		return nil, err
+	}
+	r := &Routing{ID: d.u32(), CodebookID: d.u32(), Dim: int(d.u32())}
+	cells := int(d.u32())
+	if d.err != nil || ValidDim(r.Dim) != nil || cells < 1 || cells > maxCells || len(d.b) < 4*(cells+1) {
+		return nil, fmt.Errorf("%w: routing: %d cells of dimension %d do not fit its length", ErrCorruption, cells, r.Dim)
+	}
+	r.Start = make([]uint32, cells+1)
+	for i := range r.Start {
+		r.Start[i] = d.u32()
+		if i > 0 && r.Start[i] < r.Start[i-1] {
+			return nil, fmt.Errorf("%w: routing: cell %d ends before it starts", ErrCorruption, i-1)
+		}
+	}
+	n := int64(r.Start[cells])
+	if r.Start[0] != 0 || n > maxCentroids || int64(len(d.b)) != n*int64(r.Dim) {
+		return nil, fmt.Errorf("%w: routing: %d centroids do not fit its length", ErrCorruption, n)
+	}
+	r.Centroids = make([]int8, len(d.b))
+	for i, x := range d.b {
+		r.Centroids[i] = int8(x)
+	}
+	return r, nil
+}
+
+func appendBlob(dst []byte, magic string, body func([]byte) []byte) []byte {
+	at := len(dst)
+	dst = append(dst, magic...)
+	dst = binary.LittleEndian.AppendUint16(dst, blobVersion)
+	dst = append(dst, make([]byte, blobHeader-6)...)
+	dst = body(dst)
+	payload := dst[at+blobHeader:]
+	binary.LittleEndian.PutUint64(dst[at+6:], uint64(len(payload)))
+	binary.LittleEndian.PutUint32(dst[at+14:], crc32.Checksum(payload, castagnoli))
+	return dst
+}
+
+func openBlob(b []byte, magic, what string) (*blob, error) {
+	if len(b) < blobHeader || string(b[:4]) != magic {
+		return nil, fmt.Errorf("%w: not a %s", ErrCorruption, what)
+	}
+	if v := binary.LittleEndian.Uint16(b[4:]); v != blobVersion {
+		return nil, fmt.Errorf("%w: %s of version %d, this program reads %d", ErrCorruption, what, v, blobVersion)
+	}
+	body := b[blobHeader:]
+	if binary.LittleEndian.Uint64(b[6:]) != uint64(len(body)) {
+		return nil, fmt.Errorf("%w: %s has the wrong length", ErrCorruption, what)
+	}
+	if binary.LittleEndian.Uint32(b[14:]) != crc32.Checksum(body, castagnoli) {
+		return nil, fmt.Errorf("%w: %s: checksum mismatch", ErrCorruption, what)
+	}
+	return &blob{b: body}, nil
+}
+
+// blob reads little-endian fields, remembering the first error.
+type blob struct {
+	b   []byte
+	err error
+}
+
+func (d *blob) u32() uint32 {
+	if len(d.b) < 4 {
+		d.err = fmt.Errorf("%w: cut short", ErrCorruption)
+		return 0
+	}
+	v := binary.LittleEndian.Uint32(d.b)
+	d.b = d.b[4:]
+	return v
+}
+
+func (d *blob) int16s(dst []int16) {
+	for i := range dst {
+		dst[i] = int16(binary.LittleEndian.Uint16(d.b[2*i:]))
+	}
+	d.b = d.b[2*len(dst):]
+}
+
+func appendInt16s(dst []byte, v []int16) []byte {
+	for _, x := range v {
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(x))
+	}
+	return dst
+}

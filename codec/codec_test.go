@@ -1,0 +1,494 @@
+package codec_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"testing"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/internal/simd"
+	"github.com/colbertdb-go/colbertdb/internal/testdata"
+)
+
+func randomMatrix(r *rand.Rand, tokens, dim int) codec.Matrix {
+	m := codec.NewMatrix(tokens, dim)
+	for i := range m.Data {
+		m.Data[i] = float32(r.NormFloat64())
+	}
+	return m
+}
+
+// clustered returns vectors around a few centres, as real token vectors are.
+func clustered(r *rand.Rand, tokens, dim int) codec.Matrix {
+	centres := randomMatrix(rand.New(rand.NewPCG(99, uint64(dim))), 40, dim).Normalized()
+	m := codec.NewMatrix(tokens, dim)
+	for t := range tokens {
+		c := centres.Row(r.IntN(40))
+		for d := range c {
+			m.Row(t)[d] = c[d] + 0.7*float32(r.NormFloat64()/math.Sqrt(float64(dim)))
+		}
+	}
+	return m.Normalized()
+}
+
+// maxSim is the oracle: float64 MaxSim of unit vectors.
+func maxSim(q, d codec.Matrix) float64 {
+	var sum float64
+	for i := range q.Len() {
+		best := math.Inf(-1)
+		for j := range d.Len() {
+			var s float64
+			for k, x := range q.Row(i) {
+				s += float64(x) * float64(d.Row(j)[k])
+			}
+			best = max(best, s)
+		}
+		sum += best
+	}
+	return sum
+}
+
+func mustQuery(t testing.TB, m codec.Matrix) *codec.Query {
+	t.Helper()
+	q, err := codec.NewQuery(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func mustEncode(t testing.TB, e *codec.Encoder, m codec.Matrix) *codec.Encoded {
+	t.Helper()
+	out, err := e.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestMaxSimGolden(t *testing.T) {
+	// Query e1, e2; documents tokens (.5,.5), (.8,.2), (0,.9): 0.8 + 0.9. The
+	// tokens' lengths are kept by putting the rest into unused dimensions.
+	doc := codec.NewMatrix(3, 8)
+	for i, v := range [][2]float32{{.5, .5}, {.8, .2}, {0, .9}} {
+		doc.Row(i)[0], doc.Row(i)[1] = v[0], v[1]
+		doc.Row(i)[2+i] = float32(math.Sqrt(float64(1 - v[0]*v[0] - v[1]*v[1])))
+	}
+	query := codec.NewMatrix(2, 8)
+	query.Row(0)[0], query.Row(1)[1] = 1, 1
+	enc := codec.NewEncoder(8, codec.Exact, true, nil, nil)
+	e := mustEncode(t, enc, doc)
+	s := codec.NewScorer()
+	s.Reset(mustQuery(t, query), nil)
+	if got := s.MaxSim(codec.PlaneRaw, e.View); math.Abs(float64(got)-1.7) > 1e-3 {
+		t.Errorf("raw: %v, want 1.7", got)
+	}
+	if got := s.MaxSim(codec.PlaneC, e.View); math.Abs(float64(got)-1.7) > 0.02 {
+		t.Errorf("int8: %v, want 1.7", got)
+	}
+	at, sims := make([]int32, 2), make([]float32, 2)
+	if got := s.Explain(codec.PlaneC, e.View, at, sims); got != s.MaxSim(codec.PlaneC, e.View) || at[0] != 1 || at[1] != 2 {
+		t.Errorf("explain: %v at %v", got, at)
+	}
+}
+
+// Vectors along an axis are far outside the usual range; the exponent keeps them.
+func TestOneHotVectorsKeepTheirScore(t *testing.T) {
+	for _, dim := range []int{8, 128, 768, 1024} {
+		m := codec.NewMatrix(1, dim)
+		m.Data[3] = 1
+		e := mustEncode(t, codec.NewEncoder(dim, codec.Exact, false, nil, nil), m)
+		s := codec.NewScorer()
+		s.Reset(mustQuery(t, m), nil)
+		if got := s.MaxSim(codec.PlaneC, e.View); math.Abs(float64(got)-1) > 0.06 {
+			t.Errorf("dim %d: %v, want 1", dim, got)
+		}
+	}
+}
+
+func TestScoresMatchReconstruction(t *testing.T) {
+	ctx := context.Background()
+	for _, dim := range []int{8, 24, 48, 64, 96, 128, 256, 768, 1024} {
+		r := rand.New(rand.NewPCG(1, uint64(dim)))
+		cb, rt, err := codec.Train(ctx, clustered(r, 600, dim), codec.TrainOptions{Cells: 16, Centroids: 64, CodebookID: 1, RoutingID: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := mustQuery(t, clustered(r, 1+r.IntN(40), dim))
+		qi := codec.Matrix{Dim: dim, Data: make([]float32, len(q.I8))}
+		for i, x := range q.I8 {
+			qi.Data[i] = float32(x) * q.Scale[i/dim]
+		}
+		for _, p := range []codec.Profile{codec.Exact, codec.Balanced, codec.Compact} {
+			enc := codec.NewEncoder(dim, p, true, cb, rt)
+			e := mustEncode(t, enc, clustered(r, 1+r.IntN(150), dim))
+			planes := []codec.Plane{codec.PlaneA, codec.PlaneRaw, codec.Representation(p, false, true)}
+			for _, plane := range planes {
+				var m codec.Matrix
+				codec.Reconstruct(cb, dim, e.View, plane, &m)
+				query := qi
+				if plane == codec.PlaneRaw {
+					query = codec.Matrix{Dim: dim, Data: q.F32}
+				}
+				want := maxSim(query, m)
+				scores := map[string]float32{}
+				for _, tier := range simd.Tiers() {
+					restore, err := simd.Force(tier)
+					if err != nil {
+						t.Fatal(err)
+					}
+					s := codec.NewScorer()
+					s.Reset(q, cb)
+					scores[tier] = s.MaxSim(plane, e.View)
+					at, sims := make([]int32, q.Tokens), make([]float32, q.Tokens)
+					if again := s.Explain(plane, e.View, at, sims); again != scores[tier] {
+						t.Errorf("dim %d %s %s: explain %v, score %v", dim, p, plane, again, scores[tier])
+					}
+					restore()
+					if math.Abs(float64(scores[tier])-want) > 1e-3 {
+						t.Errorf("dim %d %s %s on %s: %v, oracle %v", dim, p, plane, tier, scores[tier], want)
+					}
+				}
+				if plane != codec.PlaneRaw && scores["generic"] != scores[simd.Tier()] {
+					t.Errorf("dim %d %s %s: %v", dim, p, plane, scores)
+				}
+			}
+		}
+	}
+}
+
+func TestProbeMatchesBruteForce(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	const dim = 64
+	cb, rt, err := codec.Train(context.Background(), clustered(r, 3000, dim), codec.TrainOptions{Cells: 24, Centroids: 400})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := codec.NewProber()
+	for _, tokens := range []int{1, 15, 16, 17, 40} {
+		q := mustQuery(t, clustered(r, tokens, dim))
+		got := p.Probe(q, cb, rt, cb.NumCells(), 5)
+		for tok := range tokens {
+			var want []codec.Probe
+			for c := range rt.NumCentroids() {
+				var s int32
+				for d := range dim {
+					s += int32(q.I8[tok*dim+d]) * int32(rt.Centroids[c*dim+d])
+				}
+				want = append(want, codec.Probe{Centroid: uint32(c), Score: float32(float32(s)*q.Scale[tok]) / codec.IntScale(dim)})
+			}
+			sort.SliceStable(want, func(i, j int) bool { return want[i].Score > want[j].Score })
+			for i := range got[tok] {
+				if got[tok][i].Centroid != want[i].Centroid || math.Abs(float64(got[tok][i].Score-want[i].Score)) > 1e-5 {
+					t.Fatalf("%d tokens, token %d, probe %d: %+v, want %+v", tokens, tok, i, got[tok][i], want[i])
+				}
+			}
+			if len(got[tok]) != 5 {
+				t.Fatalf("%d probes, want 5", len(got[tok]))
+			}
+		}
+	}
+}
+
+// A document's own token, as a query, must find the centroid it is filed under.
+func TestProbeFindsAssignedCentroid(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	const dim = 64
+	sample := clustered(r, 3000, dim)
+	cb, rt, err := codec.Train(context.Background(), sample, codec.TrainOptions{Cells: 24, Centroids: 400})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := codec.NewEncoder(dim, codec.Exact, false, cb, rt)
+	p := codec.NewProber()
+	found := 0
+	for i := range 300 {
+		m := codec.Matrix{Dim: dim, Data: sample.Row(i)}
+		e := mustEncode(t, enc, m)
+		if again := enc.Assign(e.View, codec.PlaneC); !slices.Equal(again, e.Centroids) {
+			t.Fatalf("token %d: encoded under %v, assigned from plane C to %v", i, e.Centroids, again)
+		}
+		if p.Probe(mustQuery(t, m), cb, rt, 1, 1)[0][0].Centroid == e.Centroids[0] {
+			found++
+		}
+	}
+	if found < 290 {
+		t.Errorf("%d of 300 tokens found in the centroid of their own", found)
+	}
+}
+
+func TestTrainingIsDeterministic(t *testing.T) {
+	sample := clustered(rand.New(rand.NewPCG(7, 7)), 4000, 48)
+	build := func() []byte {
+		cb, rt, err := codec.Train(context.Background(), sample, codec.TrainOptions{Seed: 3, CodebookID: 4, RoutingID: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rt.AppendBinary(cb.AppendBinary(nil))
+	}
+	if !bytes.Equal(build(), build()) {
+		t.Error("two trainings differ")
+	}
+}
+
+func TestTrainAcceptsTinySamples(t *testing.T) {
+	for _, n := range []int{1, 2, 17} {
+		m := randomMatrix(rand.New(rand.NewPCG(8, 8)), n, 16)
+		cb, rt, err := codec.Train(context.Background(), m, codec.TrainOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := mustEncode(t, codec.NewEncoder(16, codec.Balanced, false, cb, rt), m)
+		s := codec.NewScorer()
+		s.Reset(mustQuery(t, m), cb)
+		if got := s.MaxSim(codec.PlaneB, e.View); float64(got) < 0.8*float64(n) {
+			t.Errorf("%d vectors: score with themselves %v", n, got)
+		}
+	}
+}
+
+func TestTrainingStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, _, err := codec.Train(ctx, clustered(rand.New(rand.NewPCG(7, 7)), 4000, 48), codec.TrainOptions{})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDesignSizes(t *testing.T) {
+	for _, c := range []struct {
+		tokens           int64
+		cells, centroids int
+	}{
+		{1, 1, 1024}, {200_000, 4096, 4096}, {12_000_000, 4096, 1 << 18}, {70_000_000, 4096, 1 << 20}, {1 << 40, 4096, 1 << 21},
+	} {
+		if got := codec.DesignCells(c.tokens); got != c.cells {
+			t.Errorf("%d tokens: %d cells, want %d", c.tokens, got, c.cells)
+		}
+		if got := codec.DesignCentroids(c.tokens); got != c.centroids {
+			t.Errorf("%d tokens: %d centroids, want %d", c.tokens, got, c.centroids)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	nan := codec.NewMatrix(2, 8)
+	for i := range nan.Data {
+		nan.Data[i] = 1
+	}
+	inf := codec.Matrix{Dim: 8, Data: slices.Clone(nan.Data)}
+	zero := codec.Matrix{Dim: 8, Data: slices.Clone(nan.Data)}
+	nan.Data[9] = float32(math.NaN())
+	inf.Data[9] = float32(math.Inf(1))
+	clear(zero.Row(1))
+	for name, c := range map[string]struct {
+		m    codec.Matrix
+		want error
+	}{
+		"nan": {nan, codec.ErrBadVector}, "inf": {inf, codec.ErrBadVector}, "zero": {zero, codec.ErrBadVector},
+		"dimension": {codec.NewMatrix(1, 12), codec.ErrDimension}, "too wide": {codec.NewMatrix(1, 1032), codec.ErrDimension},
+		"empty": {codec.NewMatrix(0, 8), codec.ErrNoVectors}, "ragged": {codec.Matrix{Dim: 8, Data: make([]float32, 9)}, codec.ErrBadVector},
+	} {
+		if err := c.m.Validate(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Recall of exhaustive scans of each plane against float32 MaxSim on the real
+// vectors: the ceiling that the codec sets for search.
+func TestPlaneRecallOnRealVectors(t *testing.T) {
+	queries, docs := testdata.Lotte(t)
+	all := codec.Matrix{Dim: 128}
+	for _, d := range docs {
+		all.Data = append(all.Data, d.Data...)
+	}
+	cb, rt, err := codec.Train(context.Background(), all, codec.TrainOptions{Cells: 512})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("residual norm %.3f mean, %.3f p95; %d cells, %d centroids", cb.ResidualNorm, cb.ResidualP95, cb.NumCells(), rt.NumCentroids())
+	floors := map[codec.Plane]float64{codec.PlaneRaw: 0.999, codec.PlaneC: 0.985, codec.PlaneB: 0.93, codec.PlaneA: 0.87}
+	exact := codec.NewEncoder(128, codec.Exact, true, cb, rt)
+	balanced := codec.NewEncoder(128, codec.Balanced, false, cb, rt)
+	views := make([]codec.View, len(docs))
+	clipped := 0
+	for i, d := range docs {
+		e := mustEncode(t, exact, d)
+		clipped += e.Clipped
+		views[i] = e.View
+		views[i].B = mustEncode(t, balanced, d).B
+	}
+	hits := map[codec.Plane]int{}
+	s := codec.NewScorer()
+	for _, q := range queries {
+		truth := make([]float64, len(docs))
+		cq := mustQuery(t, q)
+		for i, d := range docs {
+			for tok := range q.Len() {
+				best := float32(-2)
+				for j := range d.Len() {
+					best = max(best, simd.DotF32(q.Row(tok), d.Row(j)))
+				}
+				truth[i] += float64(best)
+			}
+		}
+		want := top10(truth)
+		s.Reset(cq, cb)
+		for plane := range floors {
+			scores := make([]float64, len(docs))
+			for i, v := range views {
+				scores[i] = float64(s.MaxSim(plane, v))
+			}
+			for _, d := range top10(scores) {
+				if slices.Contains(want, d) {
+					hits[plane]++
+				}
+			}
+		}
+	}
+	for plane, floor := range floors {
+		recall := float64(hits[plane]) / float64(10*len(queries))
+		t.Logf("%s: recall@10 %.3f", plane, recall)
+		if recall < floor {
+			t.Errorf("%s: recall@10 %.3f, want at least %.3f", plane, recall, floor)
+		}
+	}
+	t.Logf("clipped components: %.5f %%", 100*float64(clipped)/float64(len(all.Data)))
+}
+
+func top10(scores []float64) []int {
+	at := make([]int, len(scores))
+	for i := range at {
+		at[i] = i
+	}
+	sort.SliceStable(at, func(i, j int) bool { return scores[at[i]] > scores[at[j]] })
+	return at[:10]
+}
+
+func TestHotPathAllocatesNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	cb, rt, err := codec.Train(context.Background(), clustered(r, 2000, 128), codec.TrainOptions{Cells: 32, Centroids: 256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := mustEncode(t, codec.NewEncoder(128, codec.Exact, false, cb, rt), clustered(r, 100, 128))
+	q := mustQuery(t, clustered(r, 32, 128))
+	s, p := codec.NewScorer(), codec.NewProber()
+	run := func() {
+		s.Reset(q, cb)
+		p.Probe(q, cb, rt, 4, 4)
+		s.MaxSim(codec.PlaneA, e.View)
+		s.MaxSim(codec.PlaneC, e.View)
+	}
+	run()
+	if n := testing.AllocsPerRun(20, run); n != 0 {
+		t.Errorf("%v allocations a query", n)
+	}
+}
+
+func FuzzDecodeCodebook(f *testing.F) {
+	m := clustered(rand.New(rand.NewPCG(1, 1)), 50, 8)
+	cb, rt, err := codec.Train(context.Background(), m, codec.TrainOptions{Cells: 4, Centroids: 8})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(cb.AppendBinary(nil))
+	f.Add(rt.AppendBinary(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if cb, err := codec.DecodeCodebook(b); err == nil && !bytes.Equal(cb.AppendBinary(nil), b) {
+			t.Error("codebook does not round-trip")
+		}
+		if rt, err := codec.DecodeRouting(b); err == nil && !bytes.Equal(rt.AppendBinary(nil), b) {
+			t.Error("routing does not round-trip")
+		}
+	})
+}
+
+// Every single flipped bit of a stored codebook is noticed.
+func TestBlobsNoticeBitFlips(t *testing.T) {
+	m := clustered(rand.New(rand.NewPCG(1, 1)), 50, 8)
+	cb, rt, err := codec.Train(context.Background(), m, codec.TrainOptions{Cells: 4, Centroids: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		b      []byte
+		decode func([]byte) error
+	}{
+		"codebook": {cb.AppendBinary(nil), func(b []byte) error { _, err := codec.DecodeCodebook(b); return err }},
+		"routing":  {rt.AppendBinary(nil), func(b []byte) error { _, err := codec.DecodeRouting(b); return err }},
+	} {
+		if err := c.decode(c.b); err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.b {
+			for bit := range 8 {
+				b := bytes.Clone(c.b)
+				b[i] ^= 1 << bit
+				if err := c.decode(b); !errors.Is(err, codec.ErrCorruption) {
+					t.Fatalf("%s: bit %d of byte %d flipped: %v", name, bit, i, err)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkMaxSim(b *testing.B) {
+	r := rand.New(rand.NewPCG(9, 9))
+	cb, rt, err := codec.Train(context.Background(), clustered(r, 4000, 128), codec.TrainOptions{Cells: 64, Centroids: 256})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const tokens = 120
+	doc := clustered(r, tokens, 128)
+	e := mustEncode(b, codec.NewEncoder(128, codec.Exact, true, cb, rt), doc)
+	e.B = mustEncode(b, codec.NewEncoder(128, codec.Balanced, false, cb, rt), doc).B
+	q := mustQuery(b, clustered(r, 32, 128))
+	s := codec.NewScorer()
+	s.Reset(q, cb)
+	for _, p := range []codec.Plane{codec.PlaneA, codec.PlaneB, codec.PlaneC, codec.PlaneRaw} {
+		b.Run(p.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.MaxSim(p, e.View)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/tokens/32, "ns/pair")
+		})
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	r := rand.New(rand.NewPCG(9, 9))
+	cb, rt, err := codec.Train(context.Background(), clustered(r, 16384, 128), codec.TrainOptions{Cells: 4096, Centroids: 8192, Iterations: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	doc := clustered(r, 128, 128)
+	enc := codec.NewEncoder(128, codec.Exact, false, cb, rt)
+	b.ReportAllocs()
+	for b.Loop() {
+		mustEncode(b, enc, doc)
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/128, "µs/token")
+}
+
+func BenchmarkProbe(b *testing.B) {
+	r := rand.New(rand.NewPCG(9, 9))
+	cb, rt, err := codec.Train(context.Background(), clustered(r, 65536, 128), codec.TrainOptions{Cells: 4096, Centroids: 32768, Iterations: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	q := mustQuery(b, clustered(r, 32, 128))
+	p := codec.NewProber()
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Probe(q, cb, rt, 2, 2)
+	}
+}

@@ -1,0 +1,236 @@
+package codec
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/colbertdb-go/colbertdb/internal/simd"
+)
+
+// Codec ids of columns. Others may be added: a segment names the codec of each
+// of its columns.
+const (
+	CodecFlat     uint8 = 1 // int8 and float16 originals, independent of a codebook
+	CodecResidual uint8 = 2 // cells and residual planes of a Codebook
+)
+
+// ColumnSpec describes one stored column of token records.
+type ColumnSpec struct {
+	Name          string `json:"name"` // "codes", "a", "b", "c" or "raw"
+	Codec         uint8  `json:"codec"`
+	Version       uint8  `json:"version"`
+	BytesPerToken int    `json:"bytes_per_token"`
+}
+
+// Columns lists what a collection stores for a token, hottest first.
+func Columns(dim int, p Profile, retainRaw, coded bool) []ColumnSpec {
+	var out []ColumnSpec
+	add := func(name string, codec uint8, bytes int) {
+		out = append(out, ColumnSpec{Name: name, Codec: codec, Version: 1, BytesPerToken: bytes})
+	}
+	if coded {
+		add("codes", CodecResidual, 2)
+		add("a", CodecResidual, PlaneBytes(dim))
+		if p == Balanced {
+			add("b", CodecResidual, PlaneBytes(dim))
+		}
+	}
+	if !coded || p == Exact {
+		add("c", CodecFlat, dim)
+	}
+	if retainRaw {
+		add("raw", CodecFlat, 2*dim)
+	}
+	return out
+}
+
+// Representation is the plane that decides a collection's scores: raw where it
+// is retained, else the most accurate plane that is stored.
+func Representation(p Profile, retainRaw, coded bool) Plane {
+	switch {
+	case retainRaw:
+		return PlaneRaw
+	case !coded || p == Exact:
+		return PlaneC
+	case p == Balanced:
+		return PlaneB
+	}
+	return PlaneA
+}
+
+// Encoded is one document in every column that its collection stores. It owns
+// its memory.
+type Encoded struct {
+	View
+	Centroids    []uint32 // [Tokens] routing centroid, nil without a codebook
+	Clipped      int      // components outside the int8 range
+	ResidualNorm float32  // mean over the tokens, 0 without a codebook
+}
+
+// Encoder encodes documents. It is used by one goroutine at a time.
+type Encoder struct {
+	dim       int
+	profile   Profile
+	retainRaw bool
+	cb        *Codebook
+	rt        *Routing
+
+	i8, plain           []int8
+	packed, lanes, rows []int16
+	cells               []int32
+}
+
+// NewEncoder returns an encoder; cb and rt are both nil for a flat collection.
+func NewEncoder(dim int, p Profile, retainRaw bool, cb *Codebook, rt *Routing) *Encoder {
+	return &Encoder{dim: dim, profile: p, retainRaw: retainRaw, cb: cb, rt: rt}
+}
+
+// Encode encodes the token vectors of one document, normalising them.
+func (e *Encoder) Encode(m Matrix) (*Encoded, error) {
+	if m.Dim != e.dim {
+		return nil, fmt.Errorf("%w: vectors have dimension %d, the collection %d", ErrDimension, m.Dim, e.dim)
+	}
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	unit := m.Normalized()
+	n := unit.Len()
+	out := &Encoded{View: View{Tokens: n, Exp: scaleExponent(unit)}}
+	scale := IntScale(e.dim) / float32(int(1)<<out.Exp)
+	e.i8 = resize(e.i8, n*e.dim)
+	for t := range n {
+		out.Clipped += quantizeRow(e.i8[t*e.dim:(t+1)*e.dim], unit.Row(t), scale)
+	}
+	if e.cb != nil {
+		e.encodeResiduals(out, unit)
+	}
+	if e.cb == nil || e.profile == Exact {
+		out.C = make([]byte, n*e.dim)
+		for i, x := range e.i8 {
+			out.C[i] = byte(x)
+		}
+	}
+	if e.retainRaw {
+		out.Raw = AppendF16(make([]byte, 0, 2*n*e.dim), unit.Data)
+	}
+	return out, nil
+}
+
+func (e *Encoder) encodeResiduals(out *Encoded, unit Matrix) {
+	n := unit.Len()
+	e.assignCells(unit)
+	out.Centroids = e.assignCentroids(make([]uint32, n))
+	out.Codes = make([]byte, 2*n)
+	out.A = make([]byte, n*PlaneBytes(e.dim))
+	withB := e.profile == Balanced
+	if withB {
+		out.B = make([]byte, n*PlaneBytes(e.dim))
+	}
+	scale := codebookScale(e.dim)
+	var norms float64
+	pb := PlaneBytes(e.dim)
+	for t := range n {
+		c := int(e.cells[t])
+		binary.LittleEndian.PutUint16(out.Codes[2*t:], uint16(c))
+		cell := e.cb.cell(c)
+		a := out.A[t*pb : (t+1)*pb]
+		var b []byte
+		if withB {
+			b = out.B[t*pb : (t+1)*pb]
+		}
+		var lenA, lenAB, norm float64 // squared, of the reconstructions and the residual
+		for d, x := range unit.Row(t) {
+			res := float64(x)*float64(scale) - float64(cell[d])
+			norm += res * res
+			code := e.cb.level(res)
+			a[d/4] |= code >> 2 << (2 * (d % 4))
+			ra := float64(cell[d]) + float64(e.cb.CoarseLevels[code>>2])
+			lenA += ra * ra
+			if withB {
+				b[d/4] |= code & 3 << (2 * (d % 4))
+				rb := float64(cell[d]) + float64(e.cb.Levels[code])
+				lenAB += rb * rb
+			}
+		}
+		a[pb-1] = lengthByte(math.Sqrt(lenA) / float64(scale))
+		if withB {
+			b[pb-1] = lengthByte(math.Sqrt(lenAB) / float64(scale))
+		}
+		norms += math.Sqrt(norm) / float64(scale)
+	}
+	out.ResidualNorm = float32(norms / float64(n))
+}
+
+// level returns the code, 0 to 15, of a residual component in codebook units.
+func (cb *Codebook) level(res float64) byte {
+	return byte(sort.Search(len(cb.Bounds), func(i int) bool { return res < float64(cb.Bounds[i]) }))
+}
+
+// lengthByte encodes the factor that gives a reconstruction of the given length
+// unit length: (byte + 80) / 128, 0.63 to 2.62.
+func lengthByte(length float64) byte {
+	return byte(max(0, min(255, math.RoundToEven(128/max(length, 1e-9))-80)))
+}
+
+// factor is the multiplier of simd's expansion for a length byte: units of
+// codebookScale become int8 units of a document with the given exponent.
+func factor(length byte, exp uint8) int16 { return int16(4*(int(length)+80)) >> exp }
+
+// assignCells finds the cell with the greatest dot product for each token, and
+// leaves the tokens in e.plain at the plain scale: where a token belongs must
+// not depend on its document's exponent.
+func (e *Encoder) assignCells(unit Matrix) {
+	n := unit.Len()
+	e.cells = resize(e.cells, n)
+	e.plain = resize(e.plain, n*e.dim)
+	for t := range n {
+		quantizeRow(e.plain[t*e.dim:(t+1)*e.dim], unit.Row(t), IntScale(e.dim))
+	}
+	e.packed = packLanes(e.packed, e.plain, e.dim)
+	for first := 0; first < n; first += simd.Lanes {
+		var best, ids [simd.Lanes]int32
+		argmaxAll(e.packed[first*e.dim:], e.cb.units, e.dim, &best, &ids)
+		copy(e.cells[first:n], ids[:])
+	}
+}
+
+// assignCentroids finds each token's best fine centroid inside its cell.
+func (e *Encoder) assignCentroids(out []uint32) []uint32 {
+	dim := e.dim
+	e.lanes = resize(e.lanes, dim*simd.Lanes)
+	for t := range out {
+		c := e.cells[t]
+		first, last := e.rt.Start[c], e.rt.Start[c+1]
+		out[t] = first
+		if last-first < 2 {
+			continue
+		}
+		simd.PackLanes(e.lanes, e.plain[t*dim:(t+1)*dim], dim)
+		best, ids := lowest, [simd.Lanes]int32{}
+		for at := int(first); at < int(last); at += rowBatch {
+			n := min(int(last)-at, rowBatch)
+			e.rows = resize(e.rows, rowBatch*dim)
+			widen(e.rows, e.rt.Centroids[at*dim:(at+n)*dim])
+			simd.ArgmaxRows(e.lanes, e.rows, n, dim, int32(at), &best, &ids)
+		}
+		out[t] = uint32(ids[0])
+	}
+	return out
+}
+
+// Assign returns the routing centroids of an encoded document from the best
+// vectors that are stored of it: for moving postings to another routing.
+func (e *Encoder) Assign(v View, p Plane) []uint32 {
+	var m Matrix
+	Reconstruct(e.cb, e.dim, v, p, &m)
+	unit := m.Normalized()
+	e.plain = resize(e.plain, len(unit.Data))
+	e.cells = resize(e.cells, v.Tokens)
+	for t := range v.Tokens {
+		quantizeRow(e.plain[t*e.dim:(t+1)*e.dim], unit.Row(t), IntScale(e.dim))
+		e.cells[t] = int32(binary.LittleEndian.Uint16(v.Codes[2*t:]))
+	}
+	return e.assignCentroids(make([]uint32, v.Tokens))
+}

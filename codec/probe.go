@@ -1,0 +1,175 @@
+package codec
+
+import (
+	"slices"
+
+	"github.com/colbertdb-go/colbertdb/internal/simd"
+)
+
+// Probe is one fine centroid that a query token looks into, with their dot
+// product.
+type Probe struct {
+	Centroid uint32
+	Score    float32
+}
+
+// Prober finds the fine centroids nearest to each token of a query: it scores
+// all cells, takes the best few of each token, and then scores the fine
+// centroids of the union of those cells for all tokens at once. It is used by
+// one goroutine at a time and allocates nothing once warm.
+type Prober struct {
+	scores []int32 // [rows][16] of the block in hand
+	rows   []int16
+	cells  []uint32 // union of the chosen cells, ascending
+	chosen []bool   // by cell
+	tops   []topN   // one a query token
+	flat   []Probe
+	result [][]Probe
+}
+
+// NewProber returns a Prober.
+func NewProber() *Prober { return &Prober{} }
+
+// Probe returns, for each query token, its best n fine centroids among the
+// children of the cells that are among the best cells of any token: at most n,
+// descending by score, equal scores by centroid. The result is valid until the
+// next call.
+func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Probe {
+	p.chooseCells(q, cb, cells)
+	p.reset(q.Tokens, n)
+	dim := q.Dim
+	p.rows = resize(p.rows, rowBatch*dim)
+	p.scores = resize(p.scores, rowBatch*simd.Lanes)
+	for _, c := range p.cells {
+		for at := int(rt.Start[c]); at < int(rt.Start[c+1]); at += rowBatch {
+			m := min(rowBatch, int(rt.Start[c+1])-at)
+			widen(p.rows, rt.Centroids[at*dim:(at+m)*dim])
+			p.offer(q, p.rows, m, uint32(at))
+		}
+	}
+	unit := 1 / IntScale(dim)
+	p.flat, p.result = p.flat[:0], p.result[:0]
+	p.flat = slices.Grow(p.flat, q.Tokens*n)
+	for t := range p.tops {
+		from := len(p.flat)
+		for _, h := range p.tops[t].sorted() {
+			p.flat = append(p.flat, Probe{Centroid: h.row, Score: float32(float32(h.score)*q.Scale[t]) * unit})
+		}
+		p.result = append(p.result, p.flat[from:len(p.flat):len(p.flat)])
+	}
+	return p.result
+}
+
+// chooseCells leaves the union of every token's best cells in p.cells.
+func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int) {
+	p.reset(q.Tokens, cells)
+	batch := max(1, 512*128/q.Dim)
+	p.scores = resize(p.scores, batch*simd.Lanes)
+	for at := 0; at < cb.NumCells(); at += batch {
+		p.offer(q, cb.units[at*q.Dim:], min(batch, cb.NumCells()-at), uint32(at))
+	}
+	p.chosen = resize(p.chosen, cb.NumCells())
+	clear(p.chosen)
+	p.cells = p.cells[:0]
+	for t := range p.tops {
+		for _, h := range p.tops[t].heap {
+			if !p.chosen[h.row] {
+				p.chosen[h.row] = true
+				p.cells = append(p.cells, h.row)
+			}
+		}
+	}
+	slices.Sort(p.cells)
+}
+
+// offer scores rows for every token and keeps the best of each.
+func (p *Prober) offer(q *Query, rows []int16, n int, base uint32) {
+	for b := range q.blocks() {
+		simd.ScoreRows(q.block(b), rows, n, q.Dim, p.scores)
+		first := b * simd.Lanes
+		for l := range min(simd.Lanes, q.Tokens-first) {
+			top := &p.tops[first+l]
+			for r := range n {
+				if s := p.scores[r*simd.Lanes+l]; s > top.floor {
+					top.push(s, base+uint32(r))
+				}
+			}
+		}
+	}
+}
+
+func (p *Prober) reset(tokens, n int) {
+	if cap(p.tops) < tokens {
+		p.tops = append(p.tops[:cap(p.tops)], make([]topN, tokens-cap(p.tops))...)
+	}
+	p.tops = p.tops[:tokens]
+	for t := range p.tops {
+		p.tops[t].reset(n)
+	}
+}
+
+type scored struct {
+	score int32
+	row   uint32
+}
+
+// topN keeps the n greatest of what it is offered in ascending row order; of
+// equal scores the earlier rows stay. It is a heap with the worst at the root.
+type topN struct {
+	n     int
+	heap  []scored
+	floor int32 // what a newcomer must exceed
+}
+
+func (t *topN) reset(n int) {
+	t.n, t.heap, t.floor = n, t.heap[:0], lowest[0]
+}
+
+// worse orders by score, then later rows first.
+func worse(a, b scored) bool {
+	return a.score < b.score || a.score == b.score && a.row > b.row
+}
+
+func (t *topN) push(score int32, row uint32) {
+	if len(t.heap) < t.n {
+		t.heap = append(t.heap, scored{score, row})
+		for i := len(t.heap) - 1; i > 0; {
+			parent := (i - 1) / 2
+			if !worse(t.heap[i], t.heap[parent]) {
+				break
+			}
+			t.heap[i], t.heap[parent] = t.heap[parent], t.heap[i]
+			i = parent
+		}
+	} else {
+		t.heap[0] = scored{score, row}
+		for i := 0; ; {
+			child := 2*i + 1
+			if child >= len(t.heap) {
+				break
+			}
+			if child+1 < len(t.heap) && worse(t.heap[child+1], t.heap[child]) {
+				child++
+			}
+			if !worse(t.heap[child], t.heap[i]) {
+				break
+			}
+			t.heap[i], t.heap[child] = t.heap[child], t.heap[i]
+			i = child
+		}
+	}
+	if len(t.heap) == t.n {
+		t.floor = t.heap[0].score
+	}
+}
+
+// sorted returns what was kept, best first.
+func (t *topN) sorted() []scored {
+	slices.SortFunc(t.heap, func(a, b scored) int {
+		if worse(b, a) {
+			return -1
+		}
+		return 1
+	})
+	return t.heap
+}

@@ -1,0 +1,72 @@
+package codec
+
+import (
+	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/internal/simd"
+)
+
+// MaxQueryTokens bounds the token vectors of one query.
+const MaxQueryTokens = 4096
+
+// Query is one query prepared for scoring. It is immutable and may be shared.
+type Query struct {
+	Dim, Tokens int
+	F32         []float32 // [Tokens][Dim], unit vectors
+	I8          []int8    // [Tokens][Dim] in ±127
+	Scale       []float32 // [Tokens]: component = I8 · Scale
+	packed      []int16   // [blocks][Dim/2][16][2]: simd's lanes
+}
+
+// NewQuery validates, normalises and quantises the token vectors of a query;
+// every token gets a scale of its own.
+func NewQuery(m Matrix) (*Query, error) {
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	if m.Len() > MaxQueryTokens {
+		return nil, fmt.Errorf("query: %w: %d token vectors, the limit is %d", ErrBadVector, m.Len(), MaxQueryTokens)
+	}
+	unit := m.Normalized()
+	q := &Query{
+		Dim: m.Dim, Tokens: m.Len(), F32: unit.Data,
+		I8: make([]int8, len(unit.Data)), Scale: make([]float32, m.Len()),
+	}
+	for t := range q.Tokens {
+		row := unit.Row(t)
+		var top float32
+		for _, x := range row {
+			top = max(top, x, -x)
+		}
+		q.Scale[t] = top / 127
+		quantizeRow(q.I8[t*q.Dim:(t+1)*q.Dim], row, 127/top)
+	}
+	q.packed = packLanes(nil, q.I8, q.Dim)
+	return q, nil
+}
+
+// blocks is the number of packed blocks of 16 lanes.
+func (q *Query) blocks() int { return (q.Tokens + simd.Lanes - 1) / simd.Lanes }
+
+// block returns packed block b.
+func (q *Query) block(b int) []int16 {
+	size := q.Dim * simd.Lanes
+	return q.packed[b*size : (b+1)*size]
+}
+
+// packLanes packs any number of int8 vectors into blocks of 16 lanes.
+func packLanes(dst []int16, vectors []int8, dim int) []int16 {
+	n := len(vectors) / dim
+	size := dim * simd.Lanes
+	blocks := (n + simd.Lanes - 1) / simd.Lanes
+	if cap(dst) < blocks*size {
+		dst = make([]int16, blocks*size)
+	}
+	dst = dst[:blocks*size]
+	for b := range blocks {
+		first := b * simd.Lanes
+		last := min(first+simd.Lanes, n)
+		simd.PackLanes(dst[b*size:], vectors[first*dim:last*dim], dim)
+	}
+	return dst
+}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -456,5 +457,18 @@ func TestCancel(t *testing.T) {
 	}
 	if n != 2 || !errors.Is(last, context.Canceled) {
 		t.Errorf("%d steps, last error %v", n, last)
+	}
+}
+
+// TestHostileNesting holds the readers to a time that grows with the input.
+func TestHostileNesting(t *testing.T) {
+	for _, unit := range []string{"> ", "- ", "[", "<div>", "<table>", "*a ", "# a\n", "class A\n def b(\n"} {
+		for _, name := range []string{"a.md", "a.html", "a.py", "a.go"} {
+			start := time.Now()
+			FormatOf(name).whole()(name, strings.Repeat(unit, 100_000/len(unit)))
+			if d := time.Since(start); d > 10*time.Second {
+				t.Errorf("100 kB of %q as %s took %v", unit, name, d)
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 
 	"github.com/yuin/goldmark"
@@ -13,6 +14,10 @@ import (
 	"golang.org/x/net/html"
 )
 
+// deepQuote finds quotes nested deeper than people nest them: the parser's time
+// grows with the square of the depth.
+var deepQuote = regexp.MustCompile(`(?m)^(?:[ \t]*>){40}`)
+
 // markdownParser knows the extensions of GitHub's Markdown.
 func markdownParser() parser.Parser {
 	return goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote)).Parser()
@@ -22,6 +27,9 @@ func markdownParser() parser.Parser {
 // The passage's text starts with the heading path, so that "Linux" under
 // "Install" is found as both; links, emphasis and other marks are dropped.
 func readMarkdown(name, source string) []Passage {
+	if deepQuote.MatchString(source) {
+		return readText(name, source)
+	}
 	body, skipped, title := frontMatter(source)
 	body, first := trimBlank(body, 1+skipped)
 	src := []byte(body)

@@ -3,8 +3,9 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
+
+	"github.com/colbertdb-go/colbertdb/internal/envelope"
 )
 
 // Codebook is level one of the codebook: the cells that residual codes are
@@ -80,16 +81,13 @@ const (
 	codebookMagic = "CDBK"
 	routingMagic  = "CDBR"
 	blobVersion   = 1
-	blobHeader    = 4 + 2 + 8 + 4 // magic, version, length, crc32c of the body
 	maxCells      = 1 << 16
 	maxCentroids  = 1 << 24
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // AppendBinary appends the stored form: docs/format/codebook.md.
 func (cb *Codebook) AppendBinary(dst []byte) []byte {
-	return appendBlob(dst, codebookMagic, func(b []byte) []byte {
+	return envelope.Append(dst, codebookMagic, blobVersion, func(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint32(b, cb.ID)
 		b = binary.LittleEndian.AppendUint32(b, uint32(cb.Dim))
 		b = binary.LittleEndian.AppendUint32(b, uint32(cb.NumCells()))
@@ -125,7 +123,7 @@ func DecodeCodebook(b []byte) (*Codebook, error) {
 
 // AppendBinary appends the stored form: docs/format/codebook.md.
 func (r *Routing) AppendBinary(dst []byte) []byte {
-	return appendBlob(dst, routingMagic, func(b []byte) []byte {
+	return envelope.Append(dst, routingMagic, blobVersion, func(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint32(b, r.ID)
 		b = binary.LittleEndian.AppendUint32(b, r.CodebookID)
 		b = binary.LittleEndian.AppendUint32(b, uint32(r.Dim))
@@ -169,31 +167,10 @@ func DecodeRouting(b []byte) (*Routing, error) {
 	return r, nil
 }
 
-func appendBlob(dst []byte, magic string, body func([]byte) []byte) []byte {
-	at := len(dst)
-	dst = append(dst, magic...)
-	dst = binary.LittleEndian.AppendUint16(dst, blobVersion)
-	dst = append(dst, make([]byte, blobHeader-6)...)
-	dst = body(dst)
-	payload := dst[at+blobHeader:]
-	binary.LittleEndian.PutUint64(dst[at+6:], uint64(len(payload)))
-	binary.LittleEndian.PutUint32(dst[at+14:], crc32.Checksum(payload, castagnoli))
-	return dst
-}
-
 func openBlob(b []byte, magic, what string) (*blob, error) {
-	if len(b) < blobHeader || string(b[:4]) != magic {
-		return nil, fmt.Errorf("%w: not a %s", ErrCorruption, what)
-	}
-	if v := binary.LittleEndian.Uint16(b[4:]); v != blobVersion {
-		return nil, fmt.Errorf("%w: %s of version %d, this program reads %d", ErrCorruption, what, v, blobVersion)
-	}
-	body := b[blobHeader:]
-	if binary.LittleEndian.Uint64(b[6:]) != uint64(len(body)) {
-		return nil, fmt.Errorf("%w: %s has the wrong length", ErrCorruption, what)
-	}
-	if binary.LittleEndian.Uint32(b[14:]) != crc32.Checksum(body, castagnoli) {
-		return nil, fmt.Errorf("%w: %s: checksum mismatch", ErrCorruption, what)
+	_, body, err := envelope.Open(b, magic, blobVersion)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorruption, what, err)
 	}
 	return &blob{b: body}, nil
 }

@@ -1,0 +1,159 @@
+package segment
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// ID names a segment of a store; ids are never used twice.
+type ID uint64
+
+// DocNum numbers a document of a collection, in the order of the log.
+type DocNum uint64
+
+// Every key of a store. Numbers are big-endian, so that keys sort by them.
+//
+//	m/                                     manifest
+//	c/ <collection u32>                    collection record
+//	c/ <collection u32> b <id u32>         codebook
+//	c/ <collection u32> r <id u32>         routing
+//	k/ <collection u32> <external id>      document number
+//	d/ <segment u64> <version u64>         delete set
+//	s/ <segment u64> <column> <ordinal u32> <token u32>   segment data
+const (
+	manifestPrefix   = "m/"
+	collectionPrefix = "c/"
+	documentPrefix   = "k/"
+	deletesPrefix    = "d/"
+	segmentPrefix    = "s/"
+)
+
+// KeyRange is a range of keys, the end excluded.
+type KeyRange struct{ Start, End []byte }
+
+// ManifestKey is the key of the manifest.
+func ManifestKey() []byte { return []byte(manifestPrefix) }
+
+// CollectionKeys is the range of everything that CollectionKey and its
+// relatives return.
+func CollectionKeys() KeyRange { return prefixRange([]byte(collectionPrefix)) }
+
+// CollectionKey is the key of a collection's record.
+func CollectionKey(collection uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte(collectionPrefix), collection)
+}
+
+// IsCollectionKey tells records from the codebooks between them.
+func IsCollectionKey(key []byte) bool {
+	return len(key) == len(collectionPrefix)+4 && bytes.HasPrefix(key, []byte(collectionPrefix))
+}
+
+// CodebookKey is the key of a codebook.
+func CodebookKey(collection, id uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(CollectionKey(collection), 'b'), id)
+}
+
+// RoutingKey is the key of a routing.
+func RoutingKey(collection, id uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(CollectionKey(collection), 'r'), id)
+}
+
+// DocumentKey is the key of a document's number. The id ends the key, so that
+// any bytes are allowed and keys sort as ids do.
+func DocumentKey(collection uint32, id string) []byte {
+	return append(documentKeys(collection), id...)
+}
+
+func documentKeys(collection uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte(documentPrefix), collection)
+}
+
+// DocumentKeys is the range of a collection's document keys.
+func DocumentKeys(collection uint32) KeyRange { return prefixRange(documentKeys(collection)) }
+
+// DocumentID returns the external id in a key of DocumentKeys.
+func DocumentID(key []byte) string { return string(key[len(documentPrefix)+4:]) }
+
+// CollectionSpans are the ranges that belong to one collection alone, apart
+// from its segments.
+func CollectionSpans(collection uint32) []KeyRange {
+	return []KeyRange{prefixRange(CollectionKey(collection)), DocumentKeys(collection)}
+}
+
+// DeletesKey is the key of a version of a segment's delete set.
+func DeletesKey(id ID, version uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte(deletesPrefix), uint64(id)), version)
+}
+
+// Span is the range of a segment's data.
+func Span(id ID) KeyRange { return prefixRange(segmentKeys(id)) }
+
+func segmentKeys(id ID) []byte {
+	return binary.BigEndian.AppendUint64([]byte(segmentPrefix), uint64(id))
+}
+
+// column is the byte that tells a segment's columns apart; keys sort by it.
+type column byte
+
+const (
+	colA        column = 'A' // plane A
+	colB        column = 'B' // plane B
+	colC        column = 'C' // int8 originals
+	colDocs     column = 'D' // document table
+	colMeta     column = 'M' // Meta
+	colPostings column = 'P' // posting lists
+	colRaw      column = 'R' // float16 originals
+	colText     column = 'T' // text and attributes
+	colCodes    column = 'c' // cells
+)
+
+var columnNames = map[column]string{
+	colA: "a", colB: "b", colC: "c", colCodes: "codes", colRaw: "raw",
+	colDocs: "documents", colMeta: "meta", colPostings: "postings", colText: "text",
+}
+
+func (c column) String() string { return columnNames[c] }
+
+// chunkKey is the key of the chunk that starts with a token of a document.
+// Columns that are not cut by documents count their chunks in ordinal.
+func chunkKey(id ID, c column, ordinal, token uint32) []byte {
+	key := append(segmentKeys(id), byte(c))
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(key, ordinal), token)
+}
+
+func prefixRange(prefix []byte) KeyRange {
+	end := bytes.Clone(prefix)
+	for i := len(end) - 1; ; i-- {
+		if end[i]++; end[i] != 0 {
+			return KeyRange{Start: prefix, End: end[:i+1]}
+		}
+	}
+}
+
+// ListIDs returns the ids of all segments that have data in the store.
+func ListIDs(db *pebble.DB) (ids []ID, err error) {
+	span := prefixRange([]byte(segmentPrefix))
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return nil, err
+	}
+	for ok := it.First(); ok; {
+		key := it.Key()
+		if len(key) < len(segmentPrefix)+8 {
+			err = corrupt("segment keys", 0, "key %q is too short", key)
+			break
+		}
+		id := ID(binary.BigEndian.Uint64(key[len(segmentPrefix):]))
+		ids = append(ids, id)
+		ok = it.SeekGE(Span(id).End)
+	}
+	if err == nil {
+		err = it.Error()
+	}
+	if cerr := it.Close(); err == nil {
+		err = cerr
+	}
+	return ids, err
+}

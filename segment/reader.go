@@ -1,0 +1,325 @@
+package segment
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+)
+
+// Reader serves one segment from a store. The document table and the postings
+// are in memory from the start; token columns are read from Pebble by chunk
+// until Pin loads them. Its methods may be called from many goroutines; Close
+// comes after the last of them.
+type Reader struct {
+	db        *pebble.DB
+	meta      *Meta
+	docs      *docTable
+	postings  *Postings // nil for a flat segment
+	textStart []uint32
+	columns   map[column]*tokenColumn
+}
+
+// tokenColumn is one column of token records.
+type tokenColumn struct {
+	rule   chunkRule
+	starts []uint32               // first ordinals of chunks; nil: every document starts one
+	pinned atomic.Pointer[[]byte] // the whole column, tokens in order
+}
+
+// Open opens an ingested segment.
+func Open(db *pebble.DB, id ID) (*Reader, error) {
+	key := chunkKey(id, colMeta, 0, 0)
+	raw, err := getChunk(db, key, nil)
+	if err != nil {
+		return nil, err
+	}
+	m, err := DecodeMeta(raw)
+	if err != nil {
+		return nil, err
+	}
+	if m.ID != id {
+		return nil, corrupt(describe(key), 0, "metadata of segment %d", m.ID)
+	}
+	r := &Reader{db: db, meta: m, columns: map[column]*tokenColumn{}}
+	if r.docs, err = loadDocTable(db, m); err != nil {
+		return nil, err
+	}
+	r.textStart = r.docs.textBlocks()
+	for _, s := range m.Columns {
+		c := columnByName(s.Name)
+		if c == 0 {
+			return nil, fmt.Errorf("colbertdb: segment %d has a column %q that this program does not know", id, s.Name)
+		}
+		col := &tokenColumn{rule: ruleOf(c, s.BytesPerToken)}
+		if col.rule.maxDocs > 1 {
+			col.starts = col.rule.starts(r.docs.tokenStart)
+		}
+		r.columns[c] = col
+	}
+	if m.CodebookID != 0 {
+		if r.postings, err = loadPostings(db, m); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Meta describes the segment.
+func (r *Reader) Meta() *Meta { return r.meta }
+
+// Len is the number of documents, dead ones included.
+func (r *Reader) Len() int { return r.meta.Docs }
+
+// Num returns the number of a document.
+func (r *Reader) Num(ord int) DocNum { return r.docs.nums[ord] }
+
+// Find returns the ordinal of a document number.
+func (r *Reader) Find(n DocNum) (ord int, ok bool) {
+	ord = sort.Search(len(r.docs.nums), func(i int) bool { return r.docs.nums[i] >= n })
+	return ord, ord < len(r.docs.nums) && r.docs.nums[ord] == n
+}
+
+// ExternalID returns the id that the user gave a document.
+func (r *Reader) ExternalID(ord int) string { return r.docs.id(ord) }
+
+// Tokens is the number of token vectors of a document.
+func (r *Reader) Tokens(ord int) int {
+	return int(r.docs.tokenStart[ord+1] - r.docs.tokenStart[ord])
+}
+
+// Seq is the sequence number of a document's upsert.
+func (r *Reader) Seq(ord int) uint64 { return r.docs.seqs[ord] }
+
+// Text returns a document's text, and whether it has one.
+func (r *Reader) Text(ord int) (string, bool, error) {
+	if r.docs.flags[ord]&flagText == 0 {
+		return "", false, nil
+	}
+	text, _, err := r.fields(ord)
+	return string(text), err == nil, err
+}
+
+// Attributes returns a document's attributes, nil without.
+func (r *Reader) Attributes(ord int) ([]byte, error) {
+	if r.docs.attrLen[ord] == 0 {
+		return nil, nil
+	}
+	_, attrs, err := r.fields(ord)
+	return attrs, err
+}
+
+// EachAttributes calls f with the attributes of every document in order,
+// reading each text block once; they are valid during the call.
+func (r *Reader) EachAttributes(ctx context.Context, f func(ord int, attrs []byte) error) error {
+	for block, first := range r.textStart {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		end := r.Len()
+		if block+1 < len(r.textStart) {
+			end = int(r.textStart[block+1])
+		}
+		raw, err := r.textBlock(block)
+		if err != nil {
+			return err
+		}
+		for ord := int(first); ord < end; ord++ {
+			n, m := r.docs.textLen[ord], r.docs.attrLen[ord]
+			if err := f(ord, raw[n:n+m]); err != nil {
+				return err
+			}
+			raw = raw[n+m:]
+		}
+	}
+	return nil
+}
+
+// Postings returns the posting lists, nil for a flat segment.
+func (r *Reader) Postings() *Postings { return r.postings }
+
+// View returns what scoring a document on plane p needs. Where the columns are
+// pinned it aliases them; else they are read into buf, and the view is valid
+// until buf is used again.
+func (r *Reader) View(ord int, p codec.Plane, buf *Buffer) (codec.View, error) {
+	v := codec.View{Tokens: r.Tokens(ord), Exp: r.docs.exps[ord]}
+	for _, c := range planeColumns(p) {
+		data, err := r.tokens(c, ord, buf)
+		if err != nil {
+			return v, err
+		}
+		setColumn(&v, c, data)
+	}
+	return v, nil
+}
+
+// Full returns every stored column of a document, for merging.
+func (r *Reader) Full(ord int, buf *Buffer) (codec.View, error) {
+	v := codec.View{Tokens: r.Tokens(ord), Exp: r.docs.exps[ord]}
+	for _, s := range r.meta.Columns {
+		c := columnByName(s.Name)
+		data, err := r.tokens(c, ord, buf)
+		if err != nil {
+			return v, err
+		}
+		setColumn(&v, c, data)
+	}
+	return v, nil
+}
+
+// Buffer holds the chunks that a View has read, one a column. The zero value
+// is ready; it belongs to one goroutine.
+type Buffer struct{ chunks map[column]*bufferedChunk }
+
+type bufferedChunk struct {
+	segment ID
+	first   uint32
+	data    []byte
+}
+
+// tokens returns the records of a document in one column.
+func (r *Reader) tokens(c column, ord int, buf *Buffer) ([]byte, error) {
+	col := r.columns[c]
+	if col == nil {
+		return nil, fmt.Errorf("colbertdb: segment %d has no column %s", r.meta.ID, c)
+	}
+	stride := int64(col.rule.stride)
+	from, to := r.docs.tokenStart[ord]*stride, r.docs.tokenStart[ord+1]*stride
+	if p := col.pinned.Load(); p != nil {
+		return (*p)[from:to:to], nil
+	}
+	first := uint32(ord)
+	if col.starts != nil {
+		first = col.starts[sort.Search(len(col.starts), func(i int) bool { return int(col.starts[i]) > ord })-1]
+	}
+	if buf.chunks == nil {
+		buf.chunks = map[column]*bufferedChunk{}
+	}
+	b := buf.chunks[c]
+	if b == nil {
+		b = &bufferedChunk{}
+		buf.chunks[c] = b
+	}
+	if b.segment != r.meta.ID || b.first != first || b.data == nil {
+		data, err := r.readChunk(c, col, int(first), int(to-from), b.data[:0])
+		if err != nil {
+			b.data = nil
+			return nil, err
+		}
+		b.segment, b.first, b.data = r.meta.ID, first, data
+	}
+	at := from - r.docs.tokenStart[first]*stride
+	if at+to-from > int64(len(b.data)) {
+		return nil, corrupt(describe(chunkKey(r.meta.ID, c, first, 0)), 0, "%d bytes, document %d ends at %d", len(b.data), ord, at+to-from)
+	}
+	return b.data[at : at+to-from : at+to-from], nil
+}
+
+// readChunk reads the chunk that starts with a document; of a document of size
+// bytes that is larger than a chunk, all pieces.
+func (r *Reader) readChunk(c column, col *tokenColumn, first, size int, dst []byte) ([]byte, error) {
+	dst, err := getChunk(r.db, chunkKey(r.meta.ID, c, uint32(first), 0), dst)
+	if err != nil || size <= col.rule.maxBytes {
+		return dst, err
+	}
+	for at := col.rule.piece(); at < r.Tokens(first); at += col.rule.piece() {
+		if dst, err = getChunk(r.db, chunkKey(r.meta.ID, c, uint32(first), uint32(at)), dst); err != nil {
+			return dst, err
+		}
+	}
+	return dst, nil
+}
+
+// ColumnSize is a column and what it takes to pin it.
+type ColumnSize struct {
+	Name  string
+	Bytes int64
+}
+
+// ColumnSizes lists the token columns, hottest first.
+func (r *Reader) ColumnSizes() []ColumnSize {
+	out := make([]ColumnSize, len(r.meta.Columns))
+	for i, s := range r.meta.Columns {
+		out[i] = ColumnSize{Name: s.Name, Bytes: r.meta.Tokens * int64(s.BytesPerToken)}
+	}
+	return out
+}
+
+// MemoryBytes is what the reader keeps in memory besides pinned columns.
+func (r *Reader) MemoryBytes() int64 {
+	n := int64(r.Len())*44 + int64(len(r.docs.ids))
+	if r.postings != nil {
+		n += r.postings.bytes()
+	}
+	return n
+}
+
+// Pin loads a column, so that views of it alias memory.
+func (r *Reader) Pin(ctx context.Context, name string) error {
+	c := columnByName(name)
+	col := r.columns[c]
+	if col == nil {
+		return fmt.Errorf("colbertdb: segment %d has no column %q", r.meta.ID, name)
+	}
+	if col.pinned.Load() != nil {
+		return nil
+	}
+	all := make([]byte, 0, r.meta.Tokens*int64(col.rule.stride))
+	err := r.eachChunk(ctx, c, func(key, body []byte) error {
+		if len(all)+len(body) > cap(all) {
+			return corrupt(describe(key), 0, "more data than the metadata says")
+		}
+		all = append(all, body...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(all) != cap(all) {
+		return corrupt(fmt.Sprintf("segment %d, column %s", r.meta.ID, name), 0, "%d bytes, want %d", len(all), cap(all))
+	}
+	col.pinned.Store(&all)
+	return nil
+}
+
+// eachChunk reads the chunks of a column in order, checking each.
+func (r *Reader) eachChunk(ctx context.Context, c column, f func(key, body []byte) error) (err error) {
+	span := prefixRange(append(segmentKeys(r.meta.ID), byte(c)))
+	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := it.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	for it.First(); it.Valid(); it.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("colbertdb: reading %s: %w", describe(it.Key()), err)
+		}
+		body, err := checkSum(it.Key(), val)
+		if err != nil {
+			return err
+		}
+		if err := f(it.Key(), body); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+// Close lets go of pinned memory.
+func (r *Reader) Close() {
+	for _, c := range r.columns {
+		c.pinned.Store(nil)
+	}
+}

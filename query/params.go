@@ -1,0 +1,123 @@
+package query
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+)
+
+// ErrInvalid is wrapped by errors about parameters and filters.
+var ErrInvalid = errors.New("colbertdb: invalid search")
+
+// Effort trades time for recall.
+type Effort uint8
+
+const (
+	EffortDefault Effort = iota // candidate recall@10 of at least 0.95 on real vectors
+	EffortFast                  // half of the work
+	EffortHigh                  // about four times the work
+	EffortFull                  // no candidate generation: every document is scored
+)
+
+var effortNames = map[Effort]string{EffortDefault: "default", EffortFast: "fast", EffortHigh: "high", EffortFull: "full"}
+
+// String returns the effort's name.
+func (e Effort) String() string { return effortNames[e] }
+
+// ParseEffort reads "fast", "default", "high" or "full".
+func ParseEffort(s string) (Effort, error) {
+	for e, name := range effortNames {
+		if s == name {
+			return e, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: unknown effort %q: use fast, default, high or full", ErrInvalid, s)
+}
+
+// Params say what a search is to find and how hard it tries. Zero values are
+// defaults.
+type Params struct {
+	// K is the number of hits. Default: 10.
+	K int
+	// Effort sets the budgets below. Default: EffortDefault.
+	Effort Effort
+	// Exact scores every document. Default: false.
+	Exact bool
+	// Cells is the number of cells a query token looks into, NProbe that of fine
+	// centroids, NA the number of documents scored on plane A, NFullScores that
+	// of documents scored in the last tier. Default: as Effort says. A caller who
+	// raises NProbe raises NA with it: more probes alone can lower recall.
+	Cells, NProbe, NA, NFullScores int
+	// Filter restricts the hits. Default: none.
+	Filter *Filter
+	// Explain asks for the matching tokens of each hit.
+	Explain bool
+	// GroupBy names an attribute: one hit for each of its values, with the
+	// GroupSize best documents of the group. Documents without the attribute are
+	// groups of their own. Default: none; GroupSize 3.
+	GroupBy   string
+	GroupSize int
+}
+
+// Limits of a search.
+const (
+	MaxK      = 10_000
+	MaxNProbe = 256
+)
+
+// budgets are the efforts' parameters for K = 10; docs/benchmarks.md has the
+// measurements that they come from.
+var budgets = map[Effort]Params{
+	EffortFast:    {Cells: 2, NProbe: 2, NA: 256, NFullScores: 32},
+	EffortDefault: {Cells: 4, NProbe: 4, NA: 1024, NFullScores: 64},
+	EffortHigh:    {Cells: 8, NProbe: 8, NA: 4096, NFullScores: 256},
+	EffortFull:    {Cells: 1, NProbe: 1, NA: 1, NFullScores: 1},
+}
+
+// withDefaults fills in what is zero, larger where K is.
+func (p Params) withDefaults() Params {
+	if p.K == 0 {
+		p.K = 10
+	}
+	if p.GroupSize == 0 {
+		p.GroupSize = 3
+	}
+	if p.Effort == EffortFull {
+		p.Exact = true
+	}
+	b := budgets[p.Effort]
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&p.Cells, b.Cells)
+	def(&p.NProbe, b.NProbe)
+	def(&p.NFullScores, max(b.NFullScores, 3*p.K))
+	def(&p.NA, max(b.NA, 10*p.K, 2*p.NFullScores))
+	p.Cells = max(p.Cells, min(p.NProbe, MaxNProbe))
+	return p
+}
+
+// validate names the first parameter that makes no sense, and the mend.
+func (p Params) validate() error {
+	switch {
+	case p.K < 1 || p.K > MaxK:
+		return fmt.Errorf("%w: K is %d, it must be 1 to %d", ErrInvalid, p.K, MaxK)
+	case p.NProbe < 1 || p.NProbe > MaxNProbe:
+		return fmt.Errorf("%w: NProbe is %d, it must be 1 to %d", ErrInvalid, p.NProbe, MaxNProbe)
+	case p.Cells < 1 || p.NA < 1 || p.NFullScores < 1 || p.GroupSize < 1:
+		return fmt.Errorf("%w: Cells, NA, NFullScores and GroupSize must not be negative", ErrInvalid)
+	case effortNames[p.Effort] == "":
+		return fmt.Errorf("%w: unknown effort %d", ErrInvalid, p.Effort)
+	}
+	return nil
+}
+
+// Space is how the documents of the sources are encoded.
+type Space struct {
+	Codebook       *codec.Codebook // nil: flat
+	Routing        *codec.Routing  // nil: flat
+	Representation codec.Plane     // decides the scores
+}

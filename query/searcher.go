@@ -1,0 +1,330 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// Stage names, in the order of a search. Every table and metric uses them.
+var Stages = []string{"encode", "filter", "centroids", "postings", "select", "plane_a", "plane_b", "plane_c", "raw", "fetch"}
+
+// StageTime is the time that a stage took.
+type StageTime struct {
+	Name     string        `json:"name"`
+	Duration time.Duration `json:"duration"`
+}
+
+// Result is what a search found.
+type Result struct {
+	Hits   []Hit
+	Stages []StageTime
+	// Exhaustive: every matching document was scored on the deciding plane.
+	Exhaustive bool
+	// Postings were read, Candidates found by them, Scored on the deciding plane.
+	Postings, Candidates, Scored int
+	// Params are the parameters in force.
+	Params Params
+}
+
+// Hit is one document, or with GroupBy the best document of one group.
+type Hit struct {
+	Source, Ord int
+	ID          string
+	Score       float32
+	Explain     *Explain
+	Group       string // value of the attribute, as JSON; empty without
+	Passages    []Hit  // the best documents of the group, the hit itself first
+}
+
+// Explain tells for each query token which document token matched it best, and
+// their similarity. The similarities' sum is the score.
+type Explain struct {
+	Tokens []int32   `json:"tokens"`
+	Sims   []float32 `json:"sims"`
+}
+
+// Searcher holds the scratch memory of searches. It is used by one goroutine at
+// a time; once warm, a search allocates its result and little else.
+type Searcher struct {
+	gen     generator
+	scorer  *codec.Scorer
+	buf     segment.Buffer
+	allowed []*segment.Bitset
+	matches int // documents allowed, over all sources
+	clock   time.Time
+	res     *Result
+	sources []Source
+	rank    ranking
+	sp      Space
+	p       Params
+}
+
+// NewSearcher returns a Searcher.
+func NewSearcher() *Searcher {
+	return &Searcher{gen: generator{prober: codec.NewProber()}, scorer: codec.NewScorer()}
+}
+
+// Search finds the documents of the sources with the greatest MaxSim.
+func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source, sp Space, p Params) (*Result, error) {
+	p = p.withDefaults()
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	s.res, s.sources, s.rank, s.sp, s.p = &Result{Params: p}, sources, ranking{sources}, sp, p
+	s.clock = time.Now()
+	defer func() { s.res, s.sources, s.rank, s.p.Filter = nil, nil, ranking{}, nil }()
+	if err := s.allow(ctx); err != nil {
+		return nil, err
+	}
+	s.stage("filter")
+	s.scorer.Reset(q, sp.Codebook)
+	want := p.K
+	for {
+		found, err := s.find(ctx, q, want)
+		if err != nil {
+			return nil, err
+		}
+		if p.GroupBy == "" {
+			s.hits(found[:min(p.K, len(found))])
+			break
+		}
+		groups, err := s.group(found)
+		if err != nil {
+			return nil, err
+		}
+		// Fewer groups than asked for, and there are more documents: look deeper.
+		if len(groups) >= p.K || len(found) < want || len(found) >= s.matches {
+			s.res.Hits = groups[:min(p.K, len(groups))]
+			break
+		}
+		want *= 4
+		s.p.NFullScores, s.p.NA = max(s.p.NFullScores, want), max(s.p.NA, 2*want)
+	}
+	if p.Explain {
+		if err := s.explain(q, s.res.Hits); err != nil {
+			return nil, err
+		}
+	}
+	return s.res, nil
+}
+
+// stage ends a stage: its time is added to what it took before.
+func (s *Searcher) stage(name string) {
+	now := time.Now()
+	d := now.Sub(s.clock)
+	s.clock = now
+	for i := range s.res.Stages {
+		if s.res.Stages[i].Name == name {
+			s.res.Stages[i].Duration += d
+			return
+		}
+	}
+	s.res.Stages = append(s.res.Stages, StageTime{name, d})
+}
+
+// allow finds the documents that may be hits, and counts them.
+func (s *Searcher) allow(ctx context.Context) error {
+	s.allowed, s.matches = s.allowed[:0], 0
+	for _, src := range s.sources {
+		bits := src.Live()
+		if s.p.Filter != nil {
+			match, err := s.p.Filter.bits(ctx, src)
+			if err != nil {
+				return err
+			}
+			if bits != nil {
+				match = match.And(bits)
+			}
+			bits = match
+		}
+		s.allowed = append(s.allowed, bits)
+		if bits == nil {
+			s.matches += src.Len()
+		} else {
+			s.matches += bits.Count()
+		}
+	}
+	return nil
+}
+
+// find returns the best documents, at least want of them where there are that
+// many, in order, with their deciding scores.
+func (s *Searcher) find(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
+	exhaustive := s.p.Exact || s.sp.Codebook == nil || s.matches <= 2*s.p.NA || want >= s.matches
+	if !exhaustive {
+		found, err := s.generate(ctx, q, want)
+		if err != nil || found != nil {
+			return found, err
+		}
+	}
+	return s.scan(ctx)
+}
+
+// scan scores every allowed document.
+func (s *Searcher) scan(ctx context.Context) ([]candidate, error) {
+	all := s.gen.found[:0]
+	for i, src := range s.sources {
+		for ord := range src.Len() {
+			if a := s.allowed[i]; a == nil || a.Get(ord) {
+				all = append(all, candidate{source: i, ord: ord})
+			}
+		}
+	}
+	s.gen.found = all
+	if err := s.score(ctx, s.sp.Representation, all); err != nil {
+		return nil, err
+	}
+	s.stage(s.sp.Representation.String())
+	s.res.Exhaustive, s.res.Scored, s.res.Candidates = true, len(all), len(all)
+	return s.rank.top(all, len(all)), nil
+}
+
+// generate finds candidates by the postings and scores them tier by tier. It
+// returns nil when the postings do not lead to enough documents.
+func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
+	p := s.p
+	limit := postingBudget
+	for {
+		s.gen.probe(q, s.sp, &p)
+		s.stage("centroids")
+		s.gen.found = s.gen.found[:0]
+		s.res.Postings = s.gen.budget(s.sources, limit)
+		for i, src := range s.sources {
+			if src.Postings() == nil {
+				for ord := range src.Len() {
+					if a := s.allowed[i]; a == nil || a.Get(ord) {
+						s.gen.found = append(s.gen.found, candidate{i, ord, math.MaxFloat32})
+					}
+				}
+				continue
+			}
+			if err := s.gen.accumulate(ctx, i, src, s.allowed[i]); err != nil {
+				return nil, err
+			}
+		}
+		s.stage("postings")
+		// A filter, or deletes, can leave few of the documents in the lists.
+		if len(s.gen.found) >= min(p.NA, s.matches) || s.p.Filter == nil && len(s.gen.found) >= max(want, p.NFullScores) {
+			break
+		}
+		if p.NProbe >= MaxNProbe || p.NProbe >= s.sp.Routing.NumCentroids() {
+			if len(s.gen.found) < want {
+				return nil, nil
+			}
+			break
+		}
+		p.NProbe = min(2*p.NProbe, MaxNProbe)
+		p.Cells = max(p.Cells, p.NProbe)
+		limit *= 2
+	}
+	s.res.Candidates = len(s.gen.found)
+	found := s.gen.found
+	tiers := s.tiers(want)
+	for i, t := range tiers {
+		if len(found) > t.keep {
+			s.rank.selectTop(found, t.keep)
+			found = found[:t.keep]
+		}
+		if i == 0 {
+			s.stage("select")
+		}
+		if err := s.score(ctx, t.plane, found); err != nil {
+			return nil, err
+		}
+		s.stage(t.plane.String())
+	}
+	s.res.Scored = len(found)
+	return s.rank.top(found, len(found)), nil
+}
+
+// tier scores the best keep candidates on a plane.
+type tier struct {
+	plane codec.Plane
+	keep  int
+}
+
+func (s *Searcher) tiers(want int) []tier {
+	full := max(s.p.NFullScores, want)
+	if s.sp.Representation == codec.PlaneA {
+		return []tier{{codec.PlaneA, max(s.p.NA, want)}}
+	}
+	return []tier{{codec.PlaneA, max(s.p.NA, full)}, {s.sp.Representation, full}}
+}
+
+// score replaces the candidates' scores by MaxSim on a plane.
+func (s *Searcher) score(ctx context.Context, p codec.Plane, c []candidate) error {
+	tokens := 0
+	for i := range c {
+		if tokens > 4096 { // about every half millisecond
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			tokens = 0
+		}
+		v, err := s.sources[c[i].source].View(c[i].ord, p, &s.buf)
+		if err != nil {
+			return fmt.Errorf("document %q: %w", s.sources[c[i].source].ExternalID(c[i].ord), err)
+		}
+		c[i].score = s.scorer.MaxSim(p, v)
+		tokens += v.Tokens
+	}
+	return nil
+}
+
+func (s *Searcher) hit(c candidate) Hit {
+	return Hit{Source: c.source, Ord: c.ord, ID: s.sources[c.source].ExternalID(c.ord), Score: c.score}
+}
+
+func (s *Searcher) hits(found []candidate) {
+	s.res.Hits = make([]Hit, len(found))
+	for i, c := range found {
+		s.res.Hits[i] = s.hit(c)
+	}
+}
+
+// group turns ranked candidates into groups, ranked by their best documents.
+func (s *Searcher) group(found []candidate) ([]Hit, error) {
+	var groups []Hit
+	at := map[string]int{}
+	for _, c := range found {
+		attrs, err := s.sources[c.source].Attributes(c.ord)
+		if err != nil {
+			return nil, err
+		}
+		h := s.hit(c)
+		h.Group = attribute(attrs, s.p.GroupBy)
+		i, ok := at[h.Group]
+		if !ok || h.Group == "" {
+			i = len(groups)
+			groups = append(groups, h)
+			at[h.Group] = i
+		}
+		if g := &groups[i]; len(g.Passages) < s.p.GroupSize {
+			h.Group = ""
+			g.Passages = append(g.Passages, h)
+		}
+	}
+	return groups, nil
+}
+
+// explain fills in the matching tokens of hits and their passages.
+func (s *Searcher) explain(q *codec.Query, hits []Hit) error {
+	for i := range hits {
+		h := &hits[i]
+		v, err := s.sources[h.Source].View(h.Ord, s.sp.Representation, &s.buf)
+		if err != nil {
+			return err
+		}
+		h.Explain = &Explain{Tokens: make([]int32, q.Tokens), Sims: make([]float32, q.Tokens)}
+		s.scorer.Explain(s.sp.Representation, v, h.Explain.Tokens, h.Explain.Sims)
+		if err := s.explain(q, h.Passages); err != nil {
+			return err
+		}
+	}
+	return nil
+}

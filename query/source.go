@@ -1,0 +1,35 @@
+package query
+
+import (
+	"context"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// Source is a set of up to 65,536 documents that a search reads: a segment or
+// a memory buffer as one version sees it.
+type Source interface {
+	// Len is the number of documents; ordinals are below it.
+	Len() int
+	// Live says which documents exist; nil: all.
+	Live() *segment.Bitset
+	// ExternalID is the id that the user gave a document.
+	ExternalID(ord int) string
+	// Tokens is the number of token vectors of a document.
+	Tokens(ord int) int
+	// EachAttributes calls f with the attributes of every document in order;
+	// they are valid during the call.
+	EachAttributes(ctx context.Context, f func(ord int, attrs []byte) error) error
+	// Attributes returns those of one document, nil without.
+	Attributes(ord int) ([]byte, error)
+	// View returns what scoring on plane p needs, valid until buf is used again.
+	View(ord int, p codec.Plane, buf *segment.Buffer) (codec.View, error)
+	// Postings returns the posting lists; nil: every live document is a candidate.
+	Postings() Lister
+}
+
+// Lister gives the documents with a token at a centroid.
+type Lister interface {
+	List(centroid uint32) segment.List
+}

@@ -183,7 +183,7 @@ func (g *goPackage) funcs(d *doc.Package, prefix string, list []*doc.Func) {
 
 func (g *goPackage) add(d *doc.Package, symbol, comment, source string, pos token.Pos) {
 	at := g.fset.PositionFor(pos, false)
-	p := Passage{Path: path.Join(g.rel, filepath.Base(at.Filename)), Line: at.Line, Symbol: g.path}
+	p := Passage{Path: path.Join(g.rel, filepath.Base(at.Filename)), Line: at.Line, Symbol: g.path, Record: true}
 	if symbol != "" {
 		p.Symbol += "." + symbol
 	}

@@ -21,7 +21,7 @@ func readJSONL(l *lineReader, yield yieldFunc) bool {
 		if err != nil {
 			return yield(Passage{}, l.problem(err))
 		}
-		p.Path, p.Line = l.name, l.line
+		p.Path, p.Line, p.Record = l.name, l.line, true
 		return yield(p, nil)
 	})
 }

@@ -32,6 +32,9 @@ type Passage struct {
 	Body, BodyLine int
 	// Heading is the heading path of a section, "Install › Linux".
 	Heading string
+	// Record is set for what stands by itself, a line of data or a documented
+	// symbol, rather than being a part of the document Path.
+	Record bool
 	// Symbol is the declared name, "strings.Builder.Grow".
 	Symbol string
 }

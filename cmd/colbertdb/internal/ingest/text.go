@@ -74,8 +74,9 @@ func slugOf(title string) string {
 			break
 		}
 	}
-	if s := strings.Trim(b.String(), "-"); s != "" {
-		return s
+	s := strings.Trim(b.String(), "-")
+	if strings.Trim(s, "0123456789") == "" { // "a.md#2" is a window of "a.md"
+		return strings.TrimSuffix("section-"+s, "-")
 	}
-	return "section"
+	return s
 }

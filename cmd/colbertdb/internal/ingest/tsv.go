@@ -23,6 +23,6 @@ func readTSV(l *lineReader, yield yieldFunc) bool {
 		if err != nil {
 			return yield(Passage{}, l.problem(err))
 		}
-		return yield(Passage{ID: id, Text: text, Path: l.name, Line: l.line}, nil)
+		return yield(Passage{ID: id, Text: text, Path: l.name, Line: l.line, Record: true}, nil)
 	})
 }

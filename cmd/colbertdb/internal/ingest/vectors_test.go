@@ -1,0 +1,79 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// npy writes an array as NumPy does.
+func npy(descr, shape string, body []byte) string {
+	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape)
+	header += strings.Repeat(" ", 63-(10+len(header))%64) + "\n"
+	size := binary.LittleEndian.AppendUint16(nil, uint16(len(header)))
+	return npyMagic + "\x01\x00" + string(size) + header + string(body)
+}
+
+func TestReadVectors(t *testing.T) {
+	var f4, f8 []byte
+	want := []float32{1, 2, 3, 4, 5, -6.5, 0, 0, 1, 2, 3, 4, 5, -6.5, 0, 0}
+	rows := `[[1,2,3,4,5,-6.5,0,0],[1,2,3,4,5,-6.5,0,0]]`
+	for _, v := range want {
+		f4 = binary.LittleEndian.AppendUint32(f4, math.Float32bits(v))
+		f8 = binary.LittleEndian.AppendUint64(f8, math.Float64bits(float64(v)))
+	}
+	f2 := []byte{0x00, 0x3c, 0x00, 0x40, 0x00, 0x42, 0x00, 0x44, 0x00, 0x45, 0x80, 0xc6, 0, 0, 0, 0}
+	f2 = append(f2, f2...)
+	for name, data := range map[string]string{
+		"rows.json":   " " + rows + "\n",
+		"object.json": `{"text": "x", "vectors": ` + rows + `}`,
+		"f2.npy":      npy("<f2", "(2, 8)", f2),
+		"f4.npy":      npy("<f4", "(2, 8)", f4),
+		"f8.npy":      npy("<f8", "(2, 8)", f8),
+	} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m, err := ReadVectors(file)
+		if err != nil || m.Dim != 8 {
+			t.Errorf("%s: dimension %d, %v", name, m.Dim, err)
+		}
+		diff(t, want, m.Data)
+	}
+	for name, data := range map[string]string{
+		"nan":       "[[1, NaN]]",
+		"truncated": "[[1, 2",
+		"no field":  `{"vector": [1]}`,
+		"ragged":    "[[1],[1,2]]",
+		"short":     npy("<f4", "(2, 8)", f4[:20]),
+		"long":      npy("<f4", "(2, 8)", append(f4, 0)),
+		"huge":      npy("<f4", "(9999999999, 9999999999)", f4),
+		"ints":      npy("<i4", "(2, 8)", f4),
+		"one axis":  npy("<f4", "(16,)", f4),
+		"cut":       npyMagic + "\x01\x00\xff\xff{",
+		"empty":     "",
+		"dimension": npy("<f2", "(4, 3)", f2[:24]),
+	} {
+		file := filepath.Join(t.TempDir(), "v")
+		if err := os.WriteFile(file, []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := ReadVectors(file); err == nil {
+			t.Errorf("%s: read as %v", name, m)
+		}
+	}
+}
+
+func FuzzNPY(f *testing.F) {
+	f.Add([]byte(npy("<f4", "(1, 1)", []byte{0, 0, 0, 0})))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if m, err := parseNPY(data); err == nil && (m.Dim < 1 || len(m.Data)%m.Dim != 0) {
+			t.Errorf("%+v", m)
+		}
+	})
+}

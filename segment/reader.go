@@ -249,6 +249,17 @@ func (r *Reader) ColumnSizes() []ColumnSize {
 	return out
 }
 
+// Unpinned is the number of token columns that are read from the store.
+func (r *Reader) Unpinned() int {
+	n := 0
+	for _, c := range r.columns {
+		if c.pinned.Load() == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // MemoryBytes is what the reader keeps in memory besides pinned columns.
 func (r *Reader) MemoryBytes() int64 {
 	n := int64(r.Len())*44 + int64(len(r.docs.ids))

@@ -1,0 +1,145 @@
+package compaction
+
+import (
+	"math/bits"
+
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// Meta is what the planner looks at of one segment.
+type Meta struct {
+	ID         segment.ID
+	Documents  int
+	Tokens     int64
+	Deleted    int // documents
+	CodebookID uint32
+	RoutingID  uint32
+}
+
+// live estimates the tokens that a merge would keep.
+func (m Meta) live() int64 {
+	return m.Tokens * int64(m.Documents-m.Deleted) / int64(max(1, m.Documents))
+}
+
+// Options configure the planner. Zero values are defaults.
+type Options struct {
+	// FanOut is the number of neighbours of similar size that are merged.
+	// Default: 4.
+	FanOut int
+	// MaxDocuments and MaxTokens bound a merged segment. Default: 65,536 and
+	// 8,388,608. A segment that is larger already stays.
+	MaxDocuments int
+	MaxTokens    int64
+	// DeadPercent is the share of deleted documents at which a segment is
+	// rewritten. Default: 30.
+	DeadPercent int
+	// CodebookID and RoutingID are the versions that segments should have.
+	CodebookID, RoutingID uint32
+}
+
+func (o Options) withDefaults() Options {
+	if o.FanOut == 0 {
+		o.FanOut = 4
+	}
+	if o.MaxDocuments == 0 {
+		o.MaxDocuments = segment.MaxDocuments
+	}
+	if o.MaxTokens == 0 {
+		o.MaxTokens = 8 << 20
+	}
+	if o.DeadPercent == 0 {
+		o.DeadPercent = 30
+	}
+	return o
+}
+
+// Task is a merge of the neighbours [From, To) into one segment.
+type Task struct {
+	From, To int
+	Reason   string // for logs and events
+}
+
+// Plan returns the merges that are due, most urgent first; none when the
+// segments are in good shape. Tasks do not overlap.
+//
+// Segments are sorted into tiers by size, each tier four times the one below.
+// A run of FanOut neighbours of one tier or below is merged, lowest tier first,
+// so that a document is rewritten once a tier.
+func Plan(segments []Meta, o Options) []Task {
+	o = o.withDefaults()
+	var tasks []Task
+	taken := make([]bool, len(segments))
+	add := func(from, to int, reason string) {
+		for i := from; i < to; i++ {
+			if taken[i] {
+				return
+			}
+		}
+		for i := from; i < to; i++ {
+			taken[i] = true
+		}
+		tasks = append(tasks, Task{from, to, reason})
+	}
+	for i, m := range segments {
+		switch {
+		case m.CodebookID != o.CodebookID || m.RoutingID != o.RoutingID:
+			add(i, i+1, "codebook")
+		case m.Deleted*100 >= m.Documents*o.DeadPercent:
+			add(i, i+1, "deletes")
+		}
+	}
+	for t := range maxTier + 1 {
+		for from := 0; from < len(segments); {
+			to := from
+			var docs int
+			var tokens int64
+			for to < len(segments) && !taken[to] && tier(segments[to]) <= t {
+				d, n := segments[to].Documents-segments[to].Deleted, segments[to].live()
+				if docs+d > o.MaxDocuments || tokens+n > o.MaxTokens {
+					break
+				}
+				docs, tokens, to = docs+d, tokens+n, to+1
+			}
+			if to-from >= o.FanOut {
+				add(from, to, "tier")
+			}
+			from = max(to, from+1)
+		}
+	}
+	return tasks
+}
+
+// tierBase is the number of tokens below which segments are of the lowest tier.
+const (
+	tierBase = 1 << 14
+	maxTier  = 10
+)
+
+func tier(m Meta) int {
+	return min(maxTier, (bits.Len64(uint64(m.live()/tierBase))+1)/2)
+}
+
+// PlanAll returns the merges of a compaction by hand: as few segments as the
+// limits allow, no deleted documents, current versions.
+func PlanAll(segments []Meta, o Options) []Task {
+	o = o.withDefaults()
+	var tasks []Task
+	for from := 0; from < len(segments); {
+		to := from
+		var docs int
+		var tokens int64
+		for to < len(segments) {
+			d, n := segments[to].Documents-segments[to].Deleted, segments[to].live()
+			if to > from && (docs+d > o.MaxDocuments || tokens+n > o.MaxTokens) {
+				break
+			}
+			docs, tokens, to = docs+d, tokens+n, to+1
+		}
+		m := segments[from]
+		if to-from > 1 || m.Deleted > 0 || m.CodebookID != o.CodebookID || m.RoutingID != o.RoutingID {
+			tasks = append(tasks, Task{from, to, "compact"})
+		}
+		from = to
+	}
+	return tasks
+}

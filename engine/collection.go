@@ -1,0 +1,457 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// Collection is a handle on one collection, with the encoder that this handle
+// uses for text, if any.
+type Collection struct {
+	c   *collection
+	enc encoder.Encoder
+}
+
+// collection is the one state behind all handles of a collection.
+type collection struct {
+	engine *Engine
+	id     uint32
+	name   string
+	record collectionRecord // as stored; written under Engine.bg and Engine.mu
+
+	// Guarded by Engine.mu.
+	active  *memtable
+	frozen  []*memtable // oldest first
+	nextNum segment.DocNum
+	lastSeq uint64
+	dropped bool
+	cloned  map[*segHandle]bool // live bits copied for the commit group in hand
+
+	vmu     sync.Mutex
+	current *version
+}
+
+// CollectionOption changes how Engine.Collection opens a collection.
+type CollectionOption func(*Collection) error
+
+// WithEncoder attaches an encoder for text. It must be the one that the
+// collection was made with: ErrModelMismatch otherwise.
+func WithEncoder(enc encoder.Encoder) CollectionOption {
+	return func(h *Collection) error {
+		info, r := enc.Info(), &h.c.record
+		if info.Dim != r.Dim {
+			return fmt.Errorf("%w: collection %q has dimension %d, encoder %s %d", ErrModelMismatch, h.c.name, r.Dim, info.Name, info.Dim)
+		}
+		if r.Model != nil && r.Model.Fingerprint != info.Fingerprint {
+			return fmt.Errorf("%w: collection %q was made with %s (fingerprint %.12s), the encoder given is %s (fingerprint %.12s); vectors of the two cannot be compared",
+				ErrModelMismatch, h.c.name, r.Model.Name, r.Model.Fingerprint, info.Name, info.Fingerprint)
+		}
+		h.enc = enc
+		return nil
+	}
+}
+
+// CreateCollection creates a collection, or opens the one of that name when
+// its configuration is equal; ErrCollectionExists when it is not.
+func (e *Engine) CreateCollection(ctx context.Context, name string, cfg CollectionConfig) (*Collection, error) {
+	if err := validName(name); err != nil {
+		return nil, err
+	}
+	r := collectionRecord{Name: name, Dim: cfg.Dim, Profile: cfg.Profile.String(), RetainRaw: cfg.RetainRaw}
+	if cfg.Encoder != nil {
+		m := modelOf(cfg.Encoder)
+		r.Model = &m
+		if dim := cfg.Encoder.Info().Dim; r.Dim == 0 {
+			r.Dim = dim
+		} else if r.Dim != dim {
+			return nil, fmt.Errorf("%w: CollectionConfig.Dim is %d, the encoder's %d", ErrDimension, r.Dim, dim)
+		}
+	}
+	if err := codec.ValidDim(r.Dim); err != nil {
+		return nil, err
+	}
+	if _, err := codec.ParseProfile(r.Profile); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	var c *collection
+	create := func(context.Context) error {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if c = e.byName[name]; c != nil {
+			return nil
+		}
+		r.ID = e.nextColl
+		e.nextColl++
+		state := e.state()
+		if err := e.guard.write(func() error { return e.writeCollection(&state, &r) }); err != nil {
+			e.nextColl--
+			return err
+		}
+		c = newCollection(e, r)
+		c.publish(&version{space: c.active.space, mems: []*memView{c.active.view()}})
+		e.byName[name] = c
+		return nil
+	}
+	if h, err := e.Collection(name); err == nil {
+		c = h.c
+	} else if err := e.background(ctx, create); err != nil {
+		return nil, err
+	}
+	if err := r.sameConfig(&c.record); err != nil {
+		return nil, err
+	}
+	h := &Collection{c: c}
+	if cfg.Encoder != nil {
+		return h, WithEncoder(cfg.Encoder)(h)
+	}
+	return h, nil
+}
+
+func (r *collectionRecord) sameConfig(have *collectionRecord) error {
+	if r.Dim != have.Dim || r.Profile != have.Profile || r.RetainRaw != have.RetainRaw {
+		return fmt.Errorf("%w: %q has dimension %d, profile %s, retain_raw %t; asked for %d, %s, %t",
+			ErrCollectionExists, have.Name, have.Dim, have.Profile, have.RetainRaw, r.Dim, r.Profile, r.RetainRaw)
+	}
+	return nil
+}
+
+func (e *Engine) writeCollection(s *storeState, r *collectionRecord) error {
+	b := e.db.NewBatch()
+	defer b.Close()
+	if err := errors.Join(b.Set(segment.ManifestKey(), s.encode(), nil), b.Set(segment.CollectionKey(r.ID), r.encode(), nil)); err != nil {
+		return err
+	}
+	return b.Commit(pebble.Sync)
+}
+
+func newCollection(e *Engine, r collectionRecord) *collection {
+	profile, _ := codec.ParseProfile(r.Profile) // checked when it was created
+	s := &space{collection: r.ID, dim: r.Dim, profile: profile, retainRaw: r.RetainRaw}
+	return &collection{
+		engine: e, id: r.ID, name: r.Name, record: r, nextNum: r.NextNum,
+		active: newMemtable(s), cloned: map[*segHandle]bool{},
+	}
+}
+
+// Collection opens a collection; ErrCollectionNotFound names those that exist.
+func (e *Engine) Collection(name string, opts ...CollectionOption) (*Collection, error) {
+	e.mu.Lock()
+	c, closed := e.byName[name], e.isClosed
+	names := make([]string, 0, len(e.byName))
+	for n := range e.byName {
+		names = append(names, n)
+	}
+	e.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	if c == nil {
+		sort.Strings(names)
+		have := "the store has none"
+		if len(names) > 0 {
+			have = "the store has " + strings.Join(names, ", ")
+		}
+		return nil, fmt.Errorf("%w: %q; %s", ErrCollectionNotFound, name, have)
+	}
+	h := &Collection{c: c}
+	for _, opt := range opts {
+		if err := opt(h); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// DropCollection removes a collection and all its documents.
+func (e *Engine) DropCollection(ctx context.Context, name string) error {
+	return e.background(ctx, func(ctx context.Context) error {
+		h, err := e.Collection(name)
+		if err != nil {
+			return err
+		}
+		c := h.c
+		err = e.guard.write(func() error {
+			b := e.db.NewBatch()
+			defer b.Close()
+			for _, span := range segment.CollectionSpans(c.id) {
+				if err := b.DeleteRange(span.Start, span.End, nil); err != nil {
+					return err
+				}
+			}
+			return b.Commit(pebble.Sync)
+		})
+		if err != nil {
+			return err
+		}
+		e.mu.Lock()
+		delete(e.byName, name)
+		c.dropped = true
+		for _, s := range c.current.segs {
+			s.obsolete.Store(true)
+		}
+		c.active, c.frozen = newMemtable(c.active.space), nil
+		c.publish(&version{space: c.current.space, mems: []*memView{c.active.view()}, seq: e.seq})
+		e.mu.Unlock()
+		return e.exciseObsolete(ctx)
+	})
+}
+
+// Name returns the collection's name.
+func (h *Collection) Name() string { return h.c.name }
+
+// Encoder returns the encoder attached to this handle, nil without one.
+func (h *Collection) Encoder() encoder.Encoder { return h.enc }
+
+// Upsert stores documents, replacing those of the same id, in one step: all or
+// none, durable as Options.Sync says and visible to every search that starts
+// after it returns. Where an id occurs twice, the last wins. It returns the
+// sequence number of the change.
+func (h *Collection) Upsert(ctx context.Context, docs ...Document) (seq uint64, err error) {
+	if len(docs) == 0 {
+		return 0, fmt.Errorf("%w: no documents", ErrInvalid)
+	}
+	if len(docs) > MaxBatchDocuments {
+		return 0, fmt.Errorf("%w: %d documents in one batch, the limit is %d", ErrInvalid, len(docs), MaxBatchDocuments)
+	}
+	docs, err = h.encodeTexts(ctx, docs)
+	if err != nil {
+		return 0, err
+	}
+	p := &pending{col: h.c, ops: make([]op, len(docs)), space: h.c.space()}
+	for i := range docs {
+		d := &docs[i]
+		if err := d.validate(h.c.record.Dim); err != nil {
+			return 0, err
+		}
+		unit := d.Vectors.Normalized()
+		p.ops[i] = op{
+			kind: opUpsert, id: d.ID, text: d.Text, attrs: d.Attributes,
+			dim: unit.Dim, raw: codec.AppendF16(make([]byte, 0, 2*len(unit.Data)), unit.Data),
+		}
+	}
+	if err := p.encode(); err != nil {
+		return 0, err
+	}
+	if err := h.c.engine.commit(ctx, p); err != nil {
+		return 0, err
+	}
+	h.c.engine.stats.upserts.Add(int64(len(docs)))
+	return p.seq, nil
+}
+
+// encodeTexts encodes the documents that have text and no vectors.
+func (h *Collection) encodeTexts(ctx context.Context, docs []Document) ([]Document, error) {
+	var texts []string
+	var which []int
+	for i := range docs {
+		if len(docs[i].Vectors.Data) == 0 && docs[i].Text != "" {
+			texts, which = append(texts, docs[i].Text), append(which, i)
+		}
+	}
+	if len(texts) == 0 {
+		return docs, nil
+	}
+	if h.enc == nil {
+		return nil, fmt.Errorf("%w: document %q has text and no vectors; open the collection with WithEncoder", ErrNoEncoder, docs[which[0]].ID)
+	}
+	encoded, err := h.enc.EncodeDocuments(ctx, texts)
+	if err != nil {
+		return nil, fmt.Errorf("colbertdb: encoding %d documents: %w", len(texts), err)
+	}
+	if len(encoded) != len(texts) {
+		return nil, fmt.Errorf("colbertdb: encoder returned %d documents for %d texts", len(encoded), len(texts))
+	}
+	docs = append([]Document(nil), docs...)
+	for i, at := range which {
+		docs[at].Vectors = encoded[i].Vectors
+	}
+	return docs, nil
+}
+
+// DeleteResult says what a Delete did.
+type DeleteResult struct {
+	Deleted int    // documents that were there
+	Seq     uint64 // sequence number of the change
+}
+
+// Delete removes documents in one step; ids that are not there are no error.
+func (h *Collection) Delete(ctx context.Context, ids ...string) (DeleteResult, error) {
+	if len(ids) == 0 {
+		return DeleteResult{}, fmt.Errorf("%w: no ids", ErrInvalid)
+	}
+	p := &pending{col: h.c, ops: make([]op, len(ids)), space: h.c.space()}
+	for i, id := range ids {
+		if id == "" || len(id) > MaxIDBytes {
+			return DeleteResult{}, fmt.Errorf("%w: document id must have 1 to %d bytes, %.40q has %d", ErrInvalid, MaxIDBytes, id, len(id))
+		}
+		p.ops[i] = op{kind: opDelete, id: id}
+	}
+	if err := h.c.engine.commit(ctx, p); err != nil {
+		return DeleteResult{}, err
+	}
+	h.c.engine.stats.deletes.Add(int64(p.deleted))
+	return DeleteResult{Deleted: p.deleted, Seq: p.seq}, nil
+}
+
+// Get returns a document with its vectors as the collection represents them;
+// ErrNotFound where there is none.
+func (h *Collection) Get(ctx context.Context, id string) (*Document, error) {
+	e := h.c.engine
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	e.mu.Lock() // the id map belongs to the newest version: take both together
+	if e.isClosed {
+		e.mu.Unlock()
+		return nil, ErrClosed
+	}
+	v := h.c.acquire()
+	src, ord, err := h.c.locate(v, id)
+	e.mu.Unlock()
+	defer h.c.release(v)
+	if err != nil {
+		return nil, err
+	}
+	if src == nil {
+		return nil, fmt.Errorf("%w: %q in collection %q", ErrNotFound, id, h.c.name)
+	}
+	return v.load(src, ord, true)
+}
+
+// locate finds the live document with an id in the current version. The caller
+// holds Engine.mu.
+func (c *collection) locate(v *version, id string) (source, int, error) {
+	for i, m := range append(c.frozen[:len(c.frozen):len(c.frozen)], c.active) {
+		if ord, ok := m.byID[id]; ok {
+			return v.mems[i], ord, nil
+		}
+	}
+	num, ok, err := c.lookup(id)
+	if err != nil || !ok {
+		return nil, 0, err
+	}
+	if i, ord, ok := v.find(num); ok && v.segs[i].isLive(ord) {
+		return v.segs[i], ord, nil
+	}
+	return nil, 0, nil
+}
+
+// lookup reads the document number that the store has for an id. The document
+// may be dead since.
+func (c *collection) lookup(id string) (segment.DocNum, bool, error) {
+	val, closer, err := c.engine.db.Get(segment.DocumentKey(c.id, id))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	defer closer.Close()
+	num, err := segment.DecodeDocumentRef(val)
+	return num, err == nil, err
+}
+
+// load reads a document.
+func (v *version) load(src source, ord int, vectors bool) (*Document, error) {
+	text, attrs, err := src.document(ord)
+	if err != nil {
+		return nil, err
+	}
+	d := &Document{ID: src.ExternalID(ord), Text: text, Attributes: attrs}
+	if vectors {
+		rep := v.space.representation()
+		view, err := src.View(ord, rep, new(segment.Buffer))
+		if err != nil {
+			return nil, err
+		}
+		codec.Reconstruct(v.space.codebook, v.space.dim, view, rep, &d.Vectors)
+	}
+	return d, nil
+}
+
+// ScanOption changes what All returns.
+type ScanOption func(*scan)
+
+type scan struct{ vectors bool }
+
+// WithoutVectors leaves Document.Vectors empty.
+func WithoutVectors() ScanOption { return func(s *scan) { s.vectors = false } }
+
+// All yields every document of one version of the collection, in the order of
+// their last upsert.
+func (h *Collection) All(ctx context.Context, opts ...ScanOption) iter.Seq2[*Document, error] {
+	s := scan{vectors: true}
+	for _, opt := range opts {
+		opt(&s)
+	}
+	return func(yield func(*Document, error) bool) {
+		if h.c.engine.closed() {
+			yield(nil, ErrClosed)
+			return
+		}
+		v := h.c.acquire()
+		defer h.c.release(v)
+		for _, src := range v.sources() {
+			for ord := range src.Len() {
+				if !src.isLive(ord) {
+					continue
+				}
+				if err := ctx.Err(); err != nil {
+					yield(nil, err)
+					return
+				}
+				d, err := v.load(src, ord, s.vectors)
+				if !yield(d, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Flush seals the collection's buffer.
+func (h *Collection) Flush(ctx context.Context) error {
+	return h.c.engine.background(ctx, func(ctx context.Context) error {
+		return h.c.engine.seal(ctx, func(c *collection) bool { return c == h.c })
+	})
+}
+
+// Compact seals the collection's buffer and merges its segments into as few as
+// the limits allow, dropping what was deleted.
+func (h *Collection) Compact(ctx context.Context) error {
+	e := h.c.engine
+	return e.background(ctx, func(ctx context.Context) error {
+		if err := e.seal(ctx, func(c *collection) bool { return c == h.c }); err != nil {
+			return err
+		}
+		if err := e.compact(ctx, h.c); err != nil {
+			return err
+		}
+		return e.exciseObsolete(ctx)
+	})
+}
+
+// space is how new documents are encoded.
+func (c *collection) space() *space {
+	v := c.acquire()
+	defer c.release(v)
+	return v.space
+}
+
+// close lets go of the current version.
+func (c *collection) close() {
+	if c.current != nil {
+		c.release(c.current)
+	}
+}

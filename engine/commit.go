@@ -1,0 +1,278 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/segment"
+	"github.com/colbertdb-go/colbertdb/wal"
+)
+
+// The write path. Callers encode their documents, hand a pending batch to the
+// committer and wait. The committer takes all that wait, gives them sequence
+// and document numbers, appends them to the log in one group (one write, one
+// fsync), applies them to the buffers and publishes one version a collection.
+// Nothing is visible before it is in the log, and log order is apply order.
+
+// Limits of one batch and one commit group.
+const (
+	MaxBatchDocuments = 16384
+	maxGroupBytes     = 16 << 20
+)
+
+// pending is one batch on its way to the log.
+type pending struct {
+	col     *collection
+	ops     []op
+	docs    []*memDoc // for each upsert among ops, in order, encoded in space
+	space   *space
+	bytes   int
+	seq     uint64
+	deleted int // live documents that its deletes removed
+	err     error
+	done    chan struct{}
+}
+
+// commit hands a batch to the committer and waits for it. A context that ends
+// while the batch waits in the queue does not take it back: the call still
+// waits, so that its answer is true.
+func (e *Engine) commit(ctx context.Context, p *pending) error {
+	if e.opts.ReadOnly {
+		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)
+	}
+	if err := p.col.waitForRoom(ctx); err != nil {
+		return err
+	}
+	p.done = make(chan struct{})
+	for i := range p.ops {
+		p.bytes += p.ops[i].bytes()
+	}
+	select {
+	case e.commits <- p:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.closing:
+		return ErrClosed
+	}
+	<-p.done
+	return p.err
+}
+
+// committer is the goroutine that owns the log's tail.
+func (e *Engine) committer() {
+	defer e.wg.Done()
+	for {
+		select {
+		case p := <-e.commits:
+			e.commitGroup(e.gather(p))
+		case <-e.closing:
+			for {
+				select {
+				case p := <-e.commits:
+					p.err = ErrClosed
+					close(p.done)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// gather takes what else is waiting, up to maxGroupBytes.
+func (e *Engine) gather(p *pending) []*pending {
+	group, size := []*pending{p}, p.bytes
+	for size < maxGroupBytes {
+		select {
+		case q := <-e.commits:
+			group = append(group, q)
+			size += q.bytes
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+func (e *Engine) commitGroup(group []*pending) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer func() {
+		for _, p := range group {
+			close(p.done)
+		}
+	}()
+	fail := func(err error) {
+		for _, p := range group {
+			if p.err == nil {
+				p.err = err
+			}
+		}
+	}
+	if err := e.guard.check(nil); err != nil {
+		fail(err)
+		return
+	}
+	seq := e.seq
+	nextNum := map[*collection]segment.DocNum{}
+	records := make([]wal.Record, 0, len(group))
+	for _, p := range group {
+		if p.err = p.prepare(); p.err != nil {
+			continue
+		}
+		next, ok := nextNum[p.col]
+		if !ok {
+			next = p.col.nextNum
+		}
+		for i := range p.ops {
+			if p.ops[i].kind == opUpsert {
+				p.ops[i].num = next
+				next++
+			}
+		}
+		nextNum[p.col] = next
+		seq++
+		p.seq = seq
+		records = append(records, wal.Record{Seq: seq, Type: recordBatch, Payload: appendBatch(nil, p.col.id, p.ops)})
+	}
+	if len(records) == 0 {
+		return
+	}
+	if err := e.log.Append(records); err != nil {
+		e.guard.poison(err)
+		fail(e.guard.check(err))
+		return
+	}
+	e.seq = seq
+	touched := map[*collection]*version{}
+	for _, p := range group {
+		if p.err != nil {
+			continue
+		}
+		v := touched[p.col]
+		if v == nil {
+			v = p.col.next()
+			touched[p.col] = v
+		}
+		if p.deleted, p.err = p.col.apply(v, p.ops, p.docs, p.seq); p.err != nil {
+			// The batch is in the log and half applied: only a reopen mends that.
+			e.guard.poison(p.err)
+		}
+	}
+	for c, v := range touched {
+		c.finish(v)
+	}
+}
+
+// prepare makes a batch ready for the log under Engine.mu: its collection still
+// exists, and its documents are encoded in the space that the buffer has now.
+func (p *pending) prepare() error {
+	if p.col.dropped {
+		return fmt.Errorf("%w: %q was dropped", ErrCollectionNotFound, p.col.name)
+	}
+	if p.space == p.col.active.space {
+		return nil
+	}
+	p.space = p.col.active.space
+	return p.encode()
+}
+
+// encode fills docs from ops.
+func (p *pending) encode() error {
+	enc := p.space.encoder()
+	p.docs = p.docs[:0]
+	for i := range p.ops {
+		o := &p.ops[i]
+		if o.kind != opUpsert {
+			continue
+		}
+		encoded, err := enc.Encode(o.matrix())
+		if err != nil {
+			return fmt.Errorf("document %q: %w", o.id, err)
+		}
+		p.docs = append(p.docs, &memDoc{op: o, enc: encoded})
+	}
+	return nil
+}
+
+// apply puts one logged batch into the buffer and into v, the version to be
+// published. It is the same for a commit and for a replay. The caller holds
+// Engine.mu.
+func (c *collection) apply(v *version, ops []op, docs []*memDoc, seq uint64) (deleted int, err error) {
+	if len(c.active.docs)+len(docs) > segment.MaxDocuments {
+		c.freeze()
+	}
+	for i := range ops {
+		o := &ops[i]
+		found, err := c.kill(v, o.id)
+		if err != nil {
+			return deleted, err
+		}
+		if o.kind == opDelete {
+			if found {
+				deleted++
+			}
+			continue
+		}
+		d := docs[0]
+		docs = docs[1:]
+		d.seq = seq
+		c.active.add(d)
+		c.nextNum = max(c.nextNum, o.num+1)
+	}
+	v.seq, c.lastSeq = seq, seq
+	return deleted, nil
+}
+
+// kill marks the live document with this id dead, wherever it is.
+func (c *collection) kill(v *version, id string) (found bool, err error) {
+	if c.active.kill(id) {
+		return true, nil
+	}
+	for _, m := range c.frozen {
+		if m.kill(id) {
+			return true, nil
+		}
+	}
+	num, ok, err := c.lookup(id)
+	if err != nil || !ok {
+		return false, err
+	}
+	i, ord, ok := v.find(num)
+	if !ok || !v.segs[i].isLive(ord) {
+		return false, nil
+	}
+	s := &v.segs[i]
+	if !c.cloned[s.segHandle] {
+		if s.live == nil {
+			s.live = segment.NewBitset(s.Len(), true)
+		} else {
+			s.live = s.live.Clone()
+		}
+		c.cloned[s.segHandle] = true
+	}
+	s.live.Clear(ord)
+	return true, nil
+}
+
+// finish publishes a version that apply has changed.
+func (c *collection) finish(v *version) {
+	clear(c.cloned)
+	v.mems = v.mems[:0]
+	for _, m := range c.frozen {
+		v.mems = append(v.mems, m.view())
+	}
+	v.mems = append(v.mems, c.active.view())
+	c.publish(v)
+	c.engine.considerSeal(c)
+}
+
+// freeze ends the active buffer; the next seal takes it. The caller holds
+// Engine.mu and publishes afterwards.
+func (c *collection) freeze() {
+	if len(c.active.docs) == 0 {
+		return
+	}
+	c.frozen = append(c.frozen, c.active)
+	c.active = newMemtable(c.active.space)
+}

@@ -1,0 +1,307 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/colbertdb-go/colbertdb/query"
+	"github.com/colbertdb-go/colbertdb/segment"
+	"github.com/colbertdb-go/colbertdb/wal"
+)
+
+// Engine is an open store. Its methods may be called from many goroutines.
+//
+// Two locks order everything: bg serialises seals, merges and trainings; mu
+// guards the log's tail, sequence numbers, buffers and the publishing of
+// versions. bg is taken before mu, and mu is never held while building.
+type Engine struct {
+	dir   string
+	fs    vfs.FS
+	opts  Options
+	db    *pebble.DB
+	lock  *pebble.Lock
+	log   *wal.Log
+	guard *guard
+
+	bg sync.Mutex
+
+	mu          sync.Mutex
+	storeID     string
+	seq         uint64
+	nextSegment segment.ID
+	nextColl    uint32
+	walLow      wal.FileNum
+	byName      map[string]*collection
+	roomCh      chan struct{} // closed and replaced when buffers have shrunk
+	bgErr       error         // of the last background seal, merge or training
+	isClosed    bool
+
+	obsolete  obsoleteList
+	pins      pinBudget
+	searchers sync.Pool // *query.Searcher
+	stats     counters
+
+	commits chan *pending
+	work    chan struct{}
+	closing chan struct{}
+	ctx     context.Context // ends when the store closes
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+// Open opens the store in dir, creating it unless Options.MustExist is set. At
+// most one process has a store open; another gets ErrLocked.
+func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	opts := o.withDefaults()
+	e := &Engine{
+		dir: dir, fs: opts.FS, opts: opts,
+		guard:   &guard{log: opts.Logger},
+		byName:  map[string]*collection{},
+		roomCh:  make(chan struct{}),
+		commits: make(chan *pending, 256),
+		work:    make(chan struct{}, 1),
+		closing: make(chan struct{}),
+	}
+	e.pins.limit = opts.MemoryBudget
+	e.searchers.New = func() any { return query.NewSearcher() }
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if err := e.recover(ctx); err != nil {
+		e.cancel()
+		return nil, errors.Join(err, e.closeFiles())
+	}
+	if !opts.ReadOnly {
+		e.wg.Add(2)
+		go e.committer()
+		go e.worker()
+		e.wake()
+	}
+	return e, nil
+}
+
+// OpenMem opens an empty store in memory.
+func OpenMem(o *Options) (*Engine, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	opts.FS = vfs.NewMem()
+	return Open(context.Background(), "mem", &opts)
+}
+
+// Close ends background work and closes the store. What was acknowledged is in
+// the log; nothing needs to be flushed first.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.isClosed {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	e.isClosed = true
+	close(e.closing)
+	close(e.roomCh)
+	e.mu.Unlock()
+	e.cancel()
+	e.wg.Wait()
+	e.bg.Lock() // a Flush or Compact that is still running ends first
+	defer e.bg.Unlock()
+	for _, c := range e.sorted() {
+		c.close()
+	}
+	return e.closeFiles()
+}
+
+// closeFiles closes whatever has been opened.
+func (e *Engine) closeFiles() error {
+	var errs []error
+	if e.log != nil {
+		errs = append(errs, e.log.Close())
+	}
+	if e.db != nil {
+		errs = append(errs, e.db.Close())
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	if e.guard.dead.Load() {
+		return nil // every write already reported why
+	}
+	return errors.Join(errs...)
+}
+
+// worker seals, trains and merges in the background.
+func (e *Engine) worker() {
+	defer e.wg.Done()
+	for {
+		select {
+		case <-e.work:
+		case <-e.closing:
+			return
+		}
+		if err := e.maintain(e.ctx); err != nil && e.ctx.Err() == nil {
+			e.opts.Logger.Error("colbertdb: background work failed", "error", err)
+		}
+	}
+}
+
+// maintain does what is due: full buffers are sealed, collections that
+// outgrew exact search get a codebook, small segments are merged.
+func (e *Engine) maintain(ctx context.Context) error {
+	e.bg.Lock()
+	defer e.bg.Unlock()
+	err := e.seal(ctx, func(c *collection) bool { return len(c.frozen) > 0 })
+	if err == nil && !e.opts.DisableAutoCompaction {
+		for _, c := range e.snapshot() {
+			if err = e.train(ctx, c); err == nil {
+				err = e.mergeDue(ctx, c)
+			}
+			if err != nil {
+				err = fmt.Errorf("collection %q: %w", c.name, err)
+				break
+			}
+		}
+	}
+	if err == nil {
+		err = e.exciseObsolete(ctx)
+	}
+	e.mu.Lock()
+	e.signalRoom(err)
+	e.mu.Unlock()
+	return err
+}
+
+// wake asks the worker to look for work.
+func (e *Engine) wake() {
+	select {
+	case e.work <- struct{}{}:
+	default:
+	}
+}
+
+// signalRoom lets blocked writers look again. The caller holds Engine.mu.
+func (e *Engine) signalRoom(err error) {
+	e.bgErr = err
+	if !e.isClosed {
+		close(e.roomCh)
+		e.roomCh = make(chan struct{})
+	}
+}
+
+// waitForRoom blocks while the collection's buffers hold more than four seals'
+// worth of documents: the pressure of a disk slower than its writers.
+func (c *collection) waitForRoom(ctx context.Context) error {
+	e := c.engine
+	for {
+		e.mu.Lock()
+		size := c.active.bytes
+		for _, m := range c.frozen {
+			size += m.bytes
+		}
+		room, err, closed := e.roomCh, e.bgErr, e.isClosed
+		e.mu.Unlock()
+		switch {
+		case closed:
+			return ErrClosed
+		case size < 4*e.opts.SealBytes:
+			return nil
+		case err != nil:
+			return fmt.Errorf("colbertdb: the buffer is full and sealing it failed: %w", err)
+		}
+		e.stats.stalls.Add(1)
+		e.wake()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Flush seals every buffer: afterwards all documents are in segments.
+func (e *Engine) Flush(ctx context.Context) error {
+	return e.background(ctx, func(ctx context.Context) error {
+		return e.seal(ctx, func(*collection) bool { return true })
+	})
+}
+
+// Compact seals every buffer and merges every collection into as few segments
+// as the limits allow, dropping what was deleted.
+func (e *Engine) Compact(ctx context.Context) error {
+	return e.background(ctx, func(ctx context.Context) error {
+		if err := e.seal(ctx, func(*collection) bool { return true }); err != nil {
+			return err
+		}
+		for _, c := range e.snapshot() {
+			if err := e.compact(ctx, c); err != nil {
+				return err
+			}
+		}
+		return e.exciseObsolete(ctx)
+	})
+}
+
+// background runs f as the one piece of background work, until ctx or the
+// store ends.
+func (e *Engine) background(ctx context.Context, f func(context.Context) error) error {
+	if e.opts.ReadOnly {
+		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)
+	}
+	e.bg.Lock()
+	defer e.bg.Unlock()
+	if e.closed() {
+		return ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(e.ctx, cancel)
+	defer stop()
+	return f(ctx)
+}
+
+func (e *Engine) closed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.isClosed
+}
+
+// sorted returns the collections by id. The caller holds Engine.mu, or no
+// other goroutine is left.
+func (e *Engine) sorted() []*collection {
+	out := make([]*collection, 0, len(e.byName))
+	for _, c := range e.byName {
+		out = append(out, c)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].id < out[j].id })
+	return out
+}
+
+func (e *Engine) snapshot() []*collection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sorted()
+}
+
+// allocSegment returns a segment id that was never used. The caller holds Engine.mu.
+func (e *Engine) allocSegment() segment.ID {
+	e.nextSegment++
+	return e.nextSegment - 1
+}
+
+// state is the manifest as of now. The caller holds Engine.mu.
+func (e *Engine) state() storeState {
+	return storeState{
+		Format: FormatVersion, StoreID: e.storeID, NextSegment: e.nextSegment,
+		NextCollection: e.nextColl, Seq: e.seq, WALLow: e.walLow,
+	}
+}

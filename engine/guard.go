@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// guard is Pebble's logger and the store's poison flag. Pebble reports failed
+// writes of its log and manifest, and damaged data, through Fatalf, which must
+// not end the process of whoever embeds us; and where Fatalf returns, Commit
+// returns nil after a failed commit. So Fatalf poisons, and every write to
+// Pebble asks the guard afterwards.
+type guard struct {
+	log   *slog.Logger
+	dead  atomic.Bool
+	mu    sync.Mutex
+	cause error
+}
+
+var _ pebble.Logger = (*guard)(nil)
+
+func (g *guard) Infof(string, ...any) {}
+
+func (g *guard) Errorf(format string, args ...any) {
+	g.log.Error(fmt.Sprintf(format, args...))
+}
+
+func (g *guard) Fatalf(format string, args ...any) {
+	g.poison(fmt.Errorf(format, args...))
+}
+
+// poison makes the store read-only; the first cause stays.
+func (g *guard) poison(cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cause == nil {
+		g.cause = cause
+		g.dead.Store(true)
+		g.log.Error("colbertdb: store is read-only until it is reopened", "cause", cause)
+	}
+}
+
+// check returns err, or why the store takes no more writes.
+func (g *guard) check(err error) error {
+	if !g.dead.Load() {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return fmt.Errorf("%w: %w", ErrReadOnly, g.cause)
+}
+
+// write runs one write to Pebble; a failure poisons the store, because what is
+// on disk is then unknown.
+func (g *guard) write(f func() error) error {
+	if err := g.check(nil); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		g.poison(err)
+	}
+	return g.check(nil)
+}

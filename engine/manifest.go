@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/internal/envelope"
+	"github.com/colbertdb-go/colbertdb/segment"
+	"github.com/colbertdb-go/colbertdb/wal"
+)
+
+// FormatVersion is the version of the store format that this package writes
+// and the newest that it reads. docs/format/manifest.md has a paragraph for each.
+const FormatVersion = 1
+
+// storeState is the manifest: what belongs to no collection.
+type storeState struct {
+	Format         int         `json:"format"`
+	StoreID        string      `json:"store_id"`
+	NextSegment    segment.ID  `json:"next_segment"`
+	NextCollection uint32      `json:"next_collection"`
+	Seq            uint64      `json:"seq"`
+	WALLow         wal.FileNum `json:"wal_low"` // older log files are superseded
+}
+
+// collectionRecord is one collection as stored: its configuration and the
+// segments that make it up, in the order of their document numbers.
+type collectionRecord struct {
+	ID        uint32          `json:"id"`
+	Name      string          `json:"name"`
+	Dim       int             `json:"dim"`
+	Profile   string          `json:"profile"`
+	RetainRaw bool            `json:"retain_raw"`
+	Model     *Model          `json:"model,omitempty"`
+	NextNum   segment.DocNum  `json:"next_num"`
+	Codebook  uint32          `json:"codebook"` // 0: flat
+	Routing   uint32          `json:"routing"`
+	Segments  []segmentRecord `json:"segments"`
+}
+
+type segmentRecord struct {
+	ID      segment.ID `json:"id"`
+	Deletes uint64     `json:"deletes,omitempty"` // version of its delete set, 0: none
+}
+
+func (r *collectionRecord) clone() collectionRecord {
+	out := *r
+	out.Segments = append([]segmentRecord(nil), r.Segments...)
+	return out
+}
+
+func (r *collectionRecord) segment(id segment.ID) *segmentRecord {
+	for i := range r.Segments {
+		if r.Segments[i].ID == id {
+			return &r.Segments[i]
+		}
+	}
+	return &segmentRecord{} // a segment that left the collection meanwhile
+}
+
+func (r *collectionRecord) encode() []byte { return encodeJSON(collectionMagic, r) }
+func (s *storeState) encode() []byte       { return encodeJSON(manifestMagic, s) }
+
+func decodeState(b []byte) (s storeState, err error) {
+	err = decodeJSON(manifestMagic, "manifest", b, &s)
+	return s, err
+}
+
+func decodeCollection(b []byte) (r collectionRecord, err error) {
+	err = decodeJSON(collectionMagic, "collection record", b, &r)
+	return r, err
+}
+
+const (
+	manifestMagic   = "CDBM"
+	collectionMagic = "CDBC"
+)
+
+func encodeJSON(magic string, v any) []byte {
+	return envelope.Append(nil, magic, FormatVersion, func(b []byte) []byte {
+		body, err := json.Marshal(v)
+		if err != nil {
+			panic(fmt.Sprintf("colbertdb: a manifest that JSON cannot hold: %v", err)) // impossible: plain structs
+		}
+		return append(b, body...)
+	})
+}
+
+func decodeJSON(magic, what string, b []byte, v any) error {
+	_, body, err := envelope.Open(b, magic, FormatVersion)
+	if errors.Is(err, envelope.ErrTooNew) {
+		return fmt.Errorf("%w: %s: %w", ErrFormatTooNew, what, err)
+	}
+	if err == nil {
+		err = json.Unmarshal(body, v)
+	}
+	if err != nil {
+		return &segment.CorruptionError{Where: what, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// recordBatch is the type of the one kind of log record: a batch of upserts
+// and deletes of one collection, applied wholly or not at all.
+const recordBatch uint8 = 1
+
+type opKind uint8
+
+const (
+	opUpsert opKind = 1
+	opDelete opKind = 2
+)
+
+// op is one change of one document, as logged. Layout: docs/format/wal-batch.md.
+type op struct {
+	kind opKind
+	id   string
+	// The rest belongs to upserts.
+	num   segment.DocNum // assigned at commit
+	text  string
+	attrs []byte
+	dim   int
+	raw   []byte // [tokens][dim] little-endian float16 unit vectors
+}
+
+func (o *op) tokens() int { return len(o.raw) / (2 * o.dim) }
+
+// bytes is what the operation weighs in the log and in the buffer.
+func (o *op) bytes() int { return len(o.id) + len(o.text) + len(o.attrs) + len(o.raw) + 32 }
+
+// matrix widens the logged vectors. Encoding always starts from them, so that
+// a document replayed from the log is encoded to the same bytes.
+func (o *op) matrix() codec.Matrix {
+	m := codec.NewMatrix(o.tokens(), o.dim)
+	codec.DecodeF16(m.Data, o.raw)
+	return m
+}
+
+// appendBatch appends the payload of one batch record.
+func appendBatch(dst []byte, collection uint32, ops []op) []byte {
+	dst = binary.AppendUvarint(dst, uint64(collection))
+	dst = binary.AppendUvarint(dst, uint64(len(ops)))
+	for i := range ops {
+		o := &ops[i]
+		dst = append(dst, byte(o.kind))
+		dst = appendBytes(dst, o.id)
+		if o.kind == opDelete {
+			continue
+		}
+		dst = binary.AppendUvarint(dst, uint64(o.num))
+		dst = appendBytes(dst, o.text)
+		dst = appendBytes(dst, o.attrs)
+		dst = binary.AppendUvarint(dst, uint64(o.dim))
+		dst = appendBytes(dst, o.raw)
+	}
+	return dst
+}
+
+func appendBytes[T string | []byte](dst []byte, b T) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+var errBatch = errors.New("colbertdb: malformed batch record")
+
+// decodeBatch reads what appendBatch wrote. It allocates no more than the
+// payload's own size, whatever the payload says.
+func decodeBatch(payload []byte) (collection uint32, ops []op, err error) {
+	d := decoder{b: payload}
+	collection = uint32(d.uvarint())
+	n := d.uvarint()
+	if d.err != nil || n > uint64(len(payload)) {
+		return 0, nil, errBatch
+	}
+	ops = make([]op, 0, min(n, 1024))
+	for range n {
+		o := op{kind: opKind(d.byte()), id: string(d.bytes())}
+		switch o.kind {
+		case opDelete:
+		case opUpsert:
+			o.num = segment.DocNum(d.uvarint())
+			o.text = string(d.bytes())
+			o.attrs = append([]byte(nil), d.bytes()...)
+			o.dim = int(min(d.uvarint(), codec.MaxDim+1))
+			o.raw = append([]byte(nil), d.bytes()...)
+			if d.err == nil && (codec.ValidDim(o.dim) != nil || len(o.raw) == 0 || len(o.raw)%(2*o.dim) != 0) {
+				return 0, nil, fmt.Errorf("%w: document %q: %d bytes of %d-dimensional vectors", errBatch, o.id, len(o.raw), o.dim)
+			}
+		default:
+			return 0, nil, fmt.Errorf("%w: operation %d", errBatch, o.kind)
+		}
+		if d.err != nil {
+			return 0, nil, d.err
+		}
+		ops = append(ops, o)
+	}
+	if len(d.b) != 0 {
+		return 0, nil, fmt.Errorf("%w: %d bytes left over", errBatch, len(d.b))
+	}
+	return collection, ops, nil
+}
+
+// decoder reads uvarints and length-prefixed bytes, remembering the first error.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.fail()
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *decoder) bytes() []byte {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	v := d.b[:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) fail() {
+	if d.err == nil {
+		d.err = errBatch
+	}
+	d.b = nil
+}

@@ -1,0 +1,352 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/segment"
+	"github.com/colbertdb-go/colbertdb/wal"
+)
+
+// A store's folder:
+//
+//	LOCK     held by the process that has it open
+//	pebble/  everything but the tail of the log
+//	wal/     documents that are not yet in a segment
+//	build/   sstables on their way into Pebble; emptied when the store opens
+
+// recover opens or creates the store: manifest, collections, segments, then
+// what the log adds. Segments that no collection names are left-overs of a
+// crash and are excised before anything is written.
+func (e *Engine) recover(ctx context.Context) error {
+	exists := e.exists()
+	if !exists && (e.opts.MustExist || e.opts.ReadOnly) {
+		return fmt.Errorf("colbertdb: no store in %q: %w", e.dir, fs.ErrNotExist)
+	}
+	if err := e.fs.MkdirAll(e.dir, 0o755); err != nil {
+		return fmt.Errorf("colbertdb: creating %q: %w", e.dir, err)
+	}
+	var err error
+	if e.lock, err = pebble.LockDirectory(e.dir, e.fs); err != nil {
+		return fmt.Errorf("%w: %q: %w", ErrLocked, e.dir, err)
+	}
+	if e.db, err = e.openPebble(); err != nil {
+		return fmt.Errorf("colbertdb: opening %q: %w", e.dir, err)
+	}
+	if !e.opts.ReadOnly {
+		e.removeAside()
+		if err := e.fs.MkdirAll(e.asideDir(), 0o755); err != nil {
+			return err
+		}
+	}
+	if !exists {
+		// The folders themselves must survive a crash before anything in them counts.
+		for _, dir := range []string{e.dir, e.fs.PathDir(e.dir)} {
+			if err := syncDir(e.fs, dir); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.loadManifest(); err != nil {
+		return err
+	}
+	named, err := e.loadCollections()
+	if err != nil {
+		return err
+	}
+	if err := e.exciseOrphans(ctx, named); err != nil {
+		return err
+	}
+	info, err := e.replay()
+	if err != nil || e.opts.ReadOnly {
+		return err
+	}
+	e.log, err = wal.Open(wal.Options{
+		FS: e.fs, Dir: e.walDir(), Sync: e.opts.Sync, SyncInterval: e.opts.SyncInterval,
+		Prev: info.Last, PrevEnd: info.LastEnd,
+	}, max(info.Last+1, e.walLow))
+	return err
+}
+
+func (e *Engine) walDir() string    { return filepath.Join(e.dir, "wal") }
+func (e *Engine) pebbleDir() string { return filepath.Join(e.dir, "pebble") }
+
+func (e *Engine) exists() bool {
+	_, err := e.fs.Stat(e.pebbleDir())
+	return err == nil
+}
+
+func (e *Engine) openPebble() (*pebble.DB, error) {
+	cache := pebble.NewCache(max(8<<20, min(e.opts.MemoryBudget/8, 256<<20)))
+	defer cache.Unref()
+	o := segment.PebbleOptions()
+	o.FS = e.fs
+	o.Cache = cache
+	o.Logger = e.guard
+	o.ReadOnly = e.opts.ReadOnly
+	return pebble.Open(e.pebbleDir(), o)
+}
+
+// loadManifest reads the manifest, or writes that of a new store.
+func (e *Engine) loadManifest() error {
+	val, closer, err := e.db.Get(segment.ManifestKey())
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		return e.initStore()
+	case err != nil:
+		return err
+	}
+	defer closer.Close()
+	s, err := decodeState(val)
+	if err != nil {
+		return err
+	}
+	if s.Format > FormatVersion {
+		return fmt.Errorf("%w: %q has format %d, this program reads up to %d", ErrFormatTooNew, e.dir, s.Format, FormatVersion)
+	}
+	e.storeID, e.seq, e.nextSegment, e.nextColl, e.walLow = s.StoreID, s.Seq, s.NextSegment, s.NextCollection, s.WALLow
+	return nil
+}
+
+func (e *Engine) initStore() error {
+	// A manifest that is missing beside data is damage, not a new store.
+	it, err := e.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	empty := !it.First()
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return err
+	}
+	if !empty {
+		return &segment.CorruptionError{Where: "manifest", Err: errors.New("missing in a store that has data")}
+	}
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return err
+	}
+	e.storeID, e.nextSegment, e.nextColl, e.walLow = hex.EncodeToString(id[:]), 1, 1, 1
+	s := e.state()
+	return e.guard.write(func() error { return e.db.Set(segment.ManifestKey(), s.encode(), pebble.Sync) })
+}
+
+// loadCollections opens every collection and returns the segments they name.
+func (e *Engine) loadCollections() (named map[segment.ID]bool, err error) {
+	named = map[segment.ID]bool{}
+	span := segment.CollectionKeys()
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for it.First(); it.Valid(); it.Next() {
+		if !segment.IsCollectionKey(it.Key()) {
+			continue
+		}
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return nil, err
+		}
+		r, err := decodeCollection(val)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.loadCollection(r); err != nil {
+			return nil, fmt.Errorf("collection %q: %w", r.Name, err)
+		}
+		for _, s := range r.Segments {
+			named[s.ID] = true
+		}
+	}
+	return named, it.Error()
+}
+
+func (e *Engine) loadCollection(r collectionRecord) error {
+	if _, err := codec.ParseProfile(r.Profile); err != nil {
+		return &segment.CorruptionError{Where: "collection record", Err: err}
+	}
+	c := newCollection(e, r)
+	if r.Codebook != 0 {
+		s := *c.active.space
+		var err error
+		if s.codebook, err = load(e.db, segment.CodebookKey(r.ID, r.Codebook), codec.DecodeCodebook); err != nil {
+			return fmt.Errorf("codebook %d: %w", r.Codebook, err)
+		}
+		if s.routing, err = load(e.db, segment.RoutingKey(r.ID, r.Routing), codec.DecodeRouting); err != nil {
+			return fmt.Errorf("routing %d: %w", r.Routing, err)
+		}
+		c.active = newMemtable(&s)
+	}
+	v := &version{space: c.active.space, mems: []*memView{c.active.view()}, seq: e.seq}
+	for _, s := range r.Segments {
+		h, err := e.openSegment(s.ID)
+		if err != nil {
+			return fmt.Errorf("segment %d: %w", s.ID, err)
+		}
+		if s.Deletes != 0 {
+			decode := func(b []byte) (*segment.Bitset, error) { return segment.DecodeDeletes(b, h.Len()) }
+			if h.saved, err = load(e.db, segment.DeletesKey(s.ID, s.Deletes), decode); err != nil {
+				return fmt.Errorf("deletes of segment %d: %w", s.ID, err)
+			}
+			h.savedDeletes = s.Deletes
+		}
+		v.segs = append(v.segs, segView{segHandle: h, live: h.saved})
+	}
+	c.publish(v)
+	e.byName[c.name] = c
+	return nil
+}
+
+// load reads and decodes one value that must be there.
+func load[T any](db *pebble.DB, key []byte, decode func([]byte) (T, error)) (out T, err error) {
+	val, closer, err := db.Get(key)
+	if err != nil {
+		if errors.Is(err, pebble.ErrNotFound) {
+			err = &segment.CorruptionError{Where: fmt.Sprintf("key %q", key), Err: errors.New("missing")}
+		}
+		return out, err
+	}
+	defer closer.Close()
+	return decode(val)
+}
+
+// openSegment opens an ingested segment and pins what the budget allows.
+func (e *Engine) openSegment(id segment.ID) (*segHandle, error) {
+	r, err := segment.Open(e.db, id)
+	if err != nil {
+		return nil, err
+	}
+	h := &segHandle{Reader: r, onLast: e.retire}
+	e.pins.add(e.ctx, h)
+	return h, nil
+}
+
+// retire runs when no version holds a segment any more.
+func (e *Engine) retire(h *segHandle) {
+	e.pins.remove(h)
+	id := h.Meta().ID
+	h.Close()
+	if h.obsolete.Load() {
+		e.obsolete.put(id)
+		e.wake()
+	}
+}
+
+// obsoleteList holds the segments that may be excised.
+type obsoleteList struct {
+	mu  sync.Mutex
+	ids []segment.ID
+}
+
+func (l *obsoleteList) put(id segment.ID) {
+	l.mu.Lock()
+	l.ids = append(l.ids, id)
+	l.mu.Unlock()
+}
+
+func (l *obsoleteList) peek() []segment.ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]segment.ID(nil), l.ids...)
+}
+
+func (l *obsoleteList) take() []segment.ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := l.ids
+	l.ids = nil
+	return ids
+}
+
+// exciseOrphans removes segments that no collection names, and makes sure that
+// their ids are not used again.
+func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]bool) error {
+	ids, err := segment.ListIDs(e.db)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		e.nextSegment = max(e.nextSegment, id+1)
+		if named[id] || e.opts.ReadOnly {
+			continue
+		}
+		if err := e.excise(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replay applies the log.
+func (e *Engine) replay() (wal.ReplayInfo, error) {
+	byID := map[uint32]*collection{}
+	for _, c := range e.byName {
+		byID[c.id] = c
+		c.lastSeq = 0
+	}
+	info, err := wal.Replay(e.fs, e.walDir(), e.walLow, func(file wal.FileNum, r wal.Record) error {
+		if r.Type != recordBatch {
+			return fmt.Errorf("%w: log record of type %d", ErrFormatTooNew, r.Type)
+		}
+		id, ops, err := decodeBatch(r.Payload)
+		if err != nil {
+			return err
+		}
+		e.seq = max(e.seq, r.Seq)
+		c := byID[id]
+		// A record that a rotation copied forward may be there twice.
+		if c == nil || r.Seq <= c.lastSeq {
+			return nil
+		}
+		return c.replay(ops, r.Seq)
+	})
+	e.stats.torn.Store(info.TornBytes)
+	e.stats.replayed.Store(int64(info.Records))
+	return info, err
+}
+
+func (c *collection) replay(ops []op, seq uint64) error {
+	p := &pending{col: c, ops: ops, space: c.active.space}
+	if err := p.encode(); err != nil {
+		return err
+	}
+	v := c.next()
+	if _, err := c.apply(v, ops, p.docs, seq); err != nil {
+		return err
+	}
+	c.finish(v)
+	return nil
+}
+
+// removeAside empties the folder of half-built sstables. What it cannot remove
+// is in nobody's way: names are never reused within it while a build runs.
+func (e *Engine) removeAside() {
+	names, err := e.fs.List(e.asideDir())
+	if err != nil {
+		return
+	}
+	for _, n := range names {
+		_ = e.fs.Remove(filepath.Join(e.asideDir(), n))
+	}
+}
+
+func syncDir(fsys vfs.FS, dir string) error {
+	d, err := fsys.OpenDir(dir)
+	if err != nil {
+		return fmt.Errorf("colbertdb: opening %q: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("colbertdb: syncing %q: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/colbertdb-go/colbertdb/segment"
+	"github.com/colbertdb-go/colbertdb/wal"
+)
+
+// Sealing turns memory buffers into segments:
+//
+//	S1  rotate the log; freeze the buffers; copy small ones' records forward
+//	S2  build sstables aside, synced
+//	S3  ingest them: in the store, referenced by nothing
+//	S4  one synced batch: manifest, collection records, ids, delete sets
+//	S5  publish a version with the segments in place of the buffers
+//	S6  flush Pebble, so that the manifest is in an sstable; remove old log files
+//
+// A crash before S4 leaves an orphan that the next open excises, and the log
+// still holds the documents; after S4 the log files are merely not yet removed.
+
+// smallBuffer is the size below which a rotation copies a buffer's records to
+// the new log file rather than make a tiny segment of it.
+const smallBuffer = 256 << 10
+
+// sealJob is one frozen buffer on its way to a segment.
+type sealJob struct {
+	col  *collection
+	mt   *memtable
+	view *memView // as of the rotation
+	meta segment.Meta
+	open *segHandle // nil when no document of the buffer was live
+}
+
+// deleteJob is a delete set to be saved.
+type deleteJob struct {
+	col     *collection
+	handle  *segHandle
+	live    *segment.Bitset
+	version uint64
+}
+
+// considerSeal wakes the background worker when a buffer is full. The caller
+// holds Engine.mu.
+func (e *Engine) considerSeal(c *collection) {
+	if len(c.frozen) > 0 || c.active.full(&e.opts) {
+		e.wake()
+	}
+}
+
+func (m *memtable) full(o *Options) bool {
+	return m.bytes >= o.SealBytes || len(m.docs) >= o.SealDocuments
+}
+
+// seal seals what is due, and everything of the collections that force names.
+// The caller holds Engine.bg.
+func (e *Engine) seal(ctx context.Context, force func(*collection) bool) error {
+	if err := e.guard.check(nil); err != nil {
+		return err
+	}
+	low, state, jobs, deletes, err := e.rotate(force)
+	if err != nil || (len(jobs) == 0 && len(deletes) == 0) {
+		return err
+	}
+	defer e.removeAside()
+	var paths []string
+	for _, j := range jobs {
+		built, err := e.build(ctx, j)
+		if err != nil {
+			return fmt.Errorf("colbertdb: sealing collection %q: %w", j.col.name, err)
+		}
+		paths = append(paths, built...)
+	}
+	if err := e.ingest(ctx, paths); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if j.meta.Docs > 0 {
+			if j.open, err = e.openSegment(j.meta.ID); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.guard.write(func() error { return e.writeSeal(low, state, jobs, deletes) }); err != nil {
+		return err
+	}
+	e.publishSeal(low, jobs, deletes)
+	e.stats.seals.Add(int64(len(jobs)))
+	return e.retireLog(low)
+}
+
+// rotate is S1. It fixes, under Engine.mu, what this seal covers.
+func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state storeState, jobs []*sealJob, deletes []deleteJob, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var forward []wal.Record
+	for _, c := range e.sorted() {
+		if force(c) || c.active.full(&e.opts) || (len(c.active.docs) > 0 && c.active.bytes >= smallBuffer) {
+			c.freeze()
+		} else {
+			forward = append(forward, c.active.records(c.id)...)
+		}
+		for _, m := range c.frozen {
+			jobs = append(jobs, &sealJob{col: c, mt: m, view: m.view()})
+		}
+		for _, s := range c.current.segs {
+			if s.live != s.saved {
+				deletes = append(deletes, deleteJob{col: c, handle: s.segHandle, live: s.live, version: s.savedDeletes + 1})
+			}
+		}
+	}
+	if len(jobs) == 0 && len(deletes) == 0 {
+		return 0, storeState{}, nil, nil, nil
+	}
+	if low, err = e.log.Rotate(); err == nil && len(forward) > 0 {
+		err = e.log.Append(forward)
+	}
+	if err != nil {
+		e.guard.poison(err)
+		return 0, storeState{}, nil, nil, e.guard.check(err)
+	}
+	for _, j := range jobs {
+		j.meta.ID = e.allocSegment()
+	}
+	state = e.state()
+	state.WALLow = low
+	return low, state, jobs, deletes, nil
+}
+
+// records rebuilds the log records of the live documents of a small buffer,
+// with the sequence and document numbers that they have.
+func (m *memtable) records(collection uint32) []wal.Record {
+	var out []wal.Record
+	var ops []op
+	flush := func(seq uint64) {
+		if len(ops) > 0 {
+			out = append(out, wal.Record{Seq: seq, Type: recordBatch, Payload: appendBatch(nil, collection, ops)})
+			ops = ops[:0]
+		}
+	}
+	var seq uint64
+	for ord, d := range m.docs {
+		if at, ok := m.byID[d.op.id]; !ok || at != ord {
+			continue
+		}
+		if d.seq != seq {
+			flush(seq)
+			seq = d.seq
+		}
+		ops = append(ops, *d.op)
+	}
+	flush(seq)
+	return out
+}
+
+// build is S2 for one buffer.
+func (e *Engine) build(ctx context.Context, j *sealJob) (paths []string, err error) {
+	if j.view.live != nil && j.view.live.Count() == 0 {
+		return nil, nil
+	}
+	b, err := segment.NewBuilder(e.fs, e.asideDir(), j.meta.ID, j.mt.space.segmentConfig())
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			b.Abort()
+		}
+	}()
+	for ord, d := range j.view.docs {
+		if !j.view.isLive(ord) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		doc := segment.Document{
+			Num: d.op.num, ID: d.op.id, Text: d.op.text, HasText: d.op.text != "",
+			Attributes: d.op.attrs, Seq: d.seq, Encoded: d.enc,
+		}
+		if err := b.Add(doc); err != nil {
+			return nil, err
+		}
+	}
+	j.meta, paths, err = b.Finish(ctx)
+	return paths, err
+}
+
+// ingest is S3 and C3.
+func (e *Engine) ingest(ctx context.Context, paths []string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	return e.guard.write(func() error { return e.db.Ingest(ctx, paths) })
+}
+
+// writeSeal is S4.
+func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, deletes []deleteJob) error {
+	b := e.db.NewBatch()
+	defer b.Close()
+	changed := map[*collection]*collectionRecord{}
+	record := func(c *collection) *collectionRecord {
+		if changed[c] == nil {
+			r := c.record.clone()
+			changed[c] = &r
+		}
+		return changed[c]
+	}
+	for _, j := range jobs {
+		r := record(j.col)
+		r.NextNum = max(r.NextNum, j.view.docs[len(j.view.docs)-1].op.num+1)
+		if j.meta.Docs == 0 {
+			continue
+		}
+		r.Segments = append(r.Segments, segmentRecord{ID: j.meta.ID})
+		for ord, d := range j.view.docs {
+			if j.view.isLive(ord) {
+				if err := b.Set(segment.DocumentKey(j.col.id, d.op.id), segment.EncodeDocumentRef(d.op.num), nil); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, d := range deletes {
+		if err := b.Set(segment.DeletesKey(d.handle.Meta().ID, d.version), segment.EncodeDeletes(d.live), nil); err != nil {
+			return err
+		}
+		if d.handle.savedDeletes > 0 {
+			if err := b.Delete(segment.DeletesKey(d.handle.Meta().ID, d.handle.savedDeletes), nil); err != nil {
+				return err
+			}
+		}
+		record(d.col).segment(d.handle.Meta().ID).Deletes = d.version
+	}
+	for c, r := range changed {
+		if err := b.Set(segment.CollectionKey(c.id), r.encode(), nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Set(segment.ManifestKey(), state.encode(), nil); err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return err
+	}
+	for c, r := range changed {
+		c.record = *r
+	}
+	return nil
+}
+
+// publishSeal is S5.
+func (e *Engine) publishSeal(low wal.FileNum, jobs []*sealJob, deletes []deleteJob) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, d := range deletes {
+		d.handle.saved, d.handle.savedDeletes = d.live, d.version
+	}
+	next := map[*collection]*version{}
+	for _, j := range jobs {
+		v := next[j.col]
+		if v == nil {
+			v = j.col.next()
+			next[j.col] = v
+		}
+		j.col.dropFrozen(j.mt)
+		if j.open != nil {
+			v.segs = append(v.segs, segView{segHandle: j.open, live: j.lateDeletes()})
+		}
+	}
+	for c, v := range next {
+		c.finish(v)
+	}
+	e.walLow = low
+	e.signalRoom(nil)
+}
+
+// lateDeletes returns the live bits of the new segment: its documents that
+// died in the buffer since the rotation are dead there too.
+func (j *sealJob) lateDeletes() *segment.Bitset {
+	var live *segment.Bitset
+	for _, ord := range j.mt.dead {
+		if ord >= len(j.view.docs) || !j.view.isLive(ord) {
+			continue
+		}
+		if at, ok := j.open.Find(j.mt.docs[ord].op.num); ok {
+			if live == nil {
+				live = segment.NewBitset(j.open.Len(), true)
+			}
+			live.Clear(at)
+		}
+	}
+	return live
+}
+
+func (c *collection) dropFrozen(m *memtable) {
+	for i, f := range c.frozen {
+		if f == m {
+			c.frozen = append(c.frozen[:i:i], c.frozen[i+1:]...)
+			return
+		}
+	}
+}
+
+// retireLog is S6.
+func (e *Engine) retireLog(low wal.FileNum) error {
+	if err := e.guard.write(e.db.Flush); err != nil {
+		return err
+	}
+	return e.log.Remove(low)
+}
+
+// asideDir is where sstables are built before they are ingested.
+func (e *Engine) asideDir() string { return filepath.Join(e.dir, "build") }

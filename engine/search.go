@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/query"
+)
+
+// Types of package query that belong to the API.
+type (
+	// Filter is a condition on attributes.
+	Filter = query.Filter
+	// Effort trades time for recall.
+	Effort = query.Effort
+	// Explain tells which document token matched each query token.
+	Explain = query.Explain
+	// StageTime is the time that a stage of a search took.
+	StageTime = query.StageTime
+)
+
+// The efforts.
+const (
+	EffortFast    = query.EffortFast
+	EffortDefault = query.EffortDefault
+	EffortHigh    = query.EffortHigh
+	EffortFull    = query.EffortFull
+)
+
+// ParseFilter reads a filter's JSON form, such as {"gte": {"year": 2020}}.
+func ParseFilter(b []byte) (*Filter, error) { return query.ParseFilter(b) }
+
+// ParseFilterText reads a filter's text form, such as year >= 2020 and lang = "en".
+func ParseFilterText(s string) (*Filter, error) { return query.ParseFilterText(s) }
+
+// ParseEffort reads "fast", "default", "high" or "full".
+func ParseEffort(s string) (Effort, error) { return query.ParseEffort(s) }
+
+// SearchRequest is one search: a query as text or as token vectors, and how to
+// answer it. Zero values are defaults.
+type SearchRequest struct {
+	// Text is encoded on the query side by the collection's encoder.
+	Text string
+	// Vectors are the query's token vectors, [tokens][dim], instead of Text.
+	Vectors Matrix
+	// K is the number of hits. Default: 10.
+	K int
+	// Effort says how hard candidates are looked for. Default: EffortDefault.
+	Effort Effort
+	// Exact scores every document. Default: false.
+	Exact bool
+	// NProbe is the number of centroids that a query token looks into, and
+	// NFullScores the number of documents scored in the last tier. Default: as
+	// Effort says.
+	NProbe, NFullScores int
+	// Filter restricts the hits. Default: none.
+	Filter *Filter
+	// GroupBy names an attribute: one hit for each of its values, with its best
+	// GroupSize documents as passages. Default: none; GroupSize 3.
+	GroupBy   string
+	GroupSize int
+	// Explain fills in Hit.Explain.
+	Explain bool
+}
+
+// SearchResult is what a search found, best first.
+type SearchResult struct {
+	Hits []Hit
+	// Stages are the times of the stages that ran; Took is the whole.
+	Stages []StageTime
+	Took   time.Duration
+	// Documents is the number of documents in the version searched, Candidates
+	// what the postings led to, Scored what was scored on the deciding plane.
+	Documents, Candidates, Scored int
+	// Exhaustive: every matching document was scored.
+	Exhaustive bool
+	// Seq is the newest change that the search saw.
+	Seq uint64
+	// QueryTokens are the pieces of a text query, one a token vector, for
+	// reading Explain; nil for a query by vectors.
+	QueryTokens []string
+}
+
+// Hit is one document found.
+type Hit struct {
+	Rank       int
+	ID         string
+	Score      float32 // MaxSim: the sum over the query's tokens
+	Text       string
+	Attributes json.RawMessage
+	Explain    *Explain
+	// Group is the group's value as JSON, and Passages its best documents, the
+	// hit itself first, where the request groups.
+	Group    string
+	Passages []Hit
+}
+
+// Search finds the documents with the greatest MaxSim to a query, over one
+// version of the collection. Equal scores are in the order of their ids. It
+// returns min(K, matching documents) hits or an error.
+func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResult, error) {
+	start := time.Now()
+	e := h.c.engine
+	if e.closed() {
+		return nil, ErrClosed
+	}
+	q, tokens, err := h.query(ctx, &req)
+	if err != nil {
+		return nil, err
+	}
+	encoded := time.Since(start)
+	v := h.c.acquire()
+	defer h.c.release(v)
+	srcs := v.sources()
+	sources := make([]query.Source, len(srcs))
+	documents := 0
+	for i, s := range srcs {
+		sources[i] = s
+		documents += s.Len()
+		if live := s.Live(); live != nil {
+			documents -= s.Len() - live.Count()
+		}
+	}
+	s := e.searchers.Get().(*query.Searcher)
+	defer e.searchers.Put(s)
+	r, err := s.Search(ctx, q, sources, v.space.query(), query.Params{
+		K: req.K, Effort: req.Effort, Exact: req.Exact, NProbe: req.NProbe, NFullScores: req.NFullScores,
+		Filter: req.Filter, Explain: req.Explain, GroupBy: req.GroupBy, GroupSize: req.GroupSize,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &SearchResult{
+		Documents: documents, Candidates: r.Candidates, Scored: r.Scored,
+		Exhaustive: r.Exhaustive, Seq: v.seq, QueryTokens: tokens,
+	}
+	fetching := time.Now()
+	if out.Hits, err = fetch(srcs, r.Hits); err != nil {
+		return nil, err
+	}
+	out.Stages = append([]StageTime{{Name: "encode", Duration: encoded}}, r.Stages...)
+	out.Stages = append(out.Stages, StageTime{Name: "fetch", Duration: time.Since(fetching)})
+	out.Took = time.Since(start)
+	e.stats.searches.Add(1)
+	e.stats.searchNanos.Add(int64(out.Took))
+	return out, nil
+}
+
+// query prepares the request's query, encoding its text if need be.
+func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Query, []string, error) {
+	vectors := req.Vectors
+	var tokens []string
+	switch {
+	case req.Text != "" && len(vectors.Data) > 0:
+		return nil, nil, fmt.Errorf("%w: a search takes Text or Vectors, not both", ErrInvalid)
+	case req.Text == "" && len(vectors.Data) == 0:
+		return nil, nil, fmt.Errorf("%w: a search needs Text or Vectors", ErrInvalid)
+	case req.Text != "" && h.enc == nil:
+		return nil, nil, fmt.Errorf("%w: open collection %q with WithEncoder, or search by Vectors", ErrNoEncoder, h.c.name)
+	case req.Text != "":
+		encoded, err := h.enc.EncodeQueries(ctx, []string{req.Text})
+		if err != nil {
+			return nil, nil, fmt.Errorf("colbertdb: encoding the query: %w", err)
+		}
+		if len(encoded) != 1 {
+			return nil, nil, fmt.Errorf("colbertdb: encoder returned %d queries for one text", len(encoded))
+		}
+		vectors, tokens = encoded[0].Vectors, encoded[0].Tokens
+	}
+	if vectors.Dim != h.c.record.Dim {
+		return nil, nil, fmt.Errorf("query: %w: vectors have dimension %d, collection %q has %d", ErrDimension, vectors.Dim, h.c.name, h.c.record.Dim)
+	}
+	q, err := codec.NewQuery(vectors)
+	return q, tokens, err
+}
+
+// fetch adds what the store knows of the hits.
+func fetch(srcs []source, hits []query.Hit) ([]Hit, error) {
+	out := make([]Hit, len(hits))
+	for i, h := range hits {
+		text, attrs, err := srcs[h.Source].document(h.Ord)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = Hit{Rank: i + 1, ID: h.ID, Score: h.Score, Text: text, Attributes: attrs, Explain: h.Explain, Group: h.Group}
+		if len(h.Passages) > 0 {
+			if out[i].Passages, err = fetch(srcs, h.Passages); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// VerifyReport says what Verify read and what it found wrong.
+type VerifyReport struct {
+	Collections, Segments int
+	Documents, Tokens     int64
+	Bytes                 int64
+	Problems              []error
+}
+
+// Ok reports whether nothing is wrong.
+func (r *VerifyReport) Ok() bool { return len(r.Problems) == 0 }
+
+// Verify reads every byte of the store and checks checksums, that every id
+// leads to its document and every live document has its id, that delete sets
+// and codebooks can be read, and that no data belongs to nobody. It may run
+// beside reads and writes. The error is about Verify itself; what is wrong with
+// the store is in the report.
+func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
+	e.bg.Lock() // no seal or merge moves documents meanwhile
+	defer e.bg.Unlock()
+	if e.closed() {
+		return nil, ErrClosed
+	}
+	r := &VerifyReport{}
+	named := map[segment.ID]bool{}
+	for _, c := range e.snapshot() {
+		r.Collections++
+		if err := e.verifyCollection(ctx, c, r, named); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range e.obsolete.peek() {
+		named[id] = true
+	}
+	ids, err := segment.ListIDs(e.db)
+	if err != nil {
+		r.Problems = append(r.Problems, err)
+	}
+	for _, id := range ids {
+		if !named[id] {
+			r.Problems = append(r.Problems, fmt.Errorf("%w: segment %d belongs to no collection", ErrCorruption, id))
+		}
+	}
+	return r, ctx.Err()
+}
+
+func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyReport, named map[segment.ID]bool) error {
+	v := c.acquire()
+	defer c.release(v)
+	problem := func(err error) {
+		if err != nil {
+			r.Problems = append(r.Problems, fmt.Errorf("collection %q: %w", c.name, err))
+		}
+	}
+	if rec, err := load(e.db, segment.CollectionKey(c.id), decodeCollection); err != nil {
+		problem(err)
+	} else {
+		problem(e.verifyRecord(&rec))
+	}
+	cells := 0
+	if v.space.coded() {
+		cells = v.space.codebook.NumCells()
+	}
+	for _, s := range v.segs {
+		named[s.Meta().ID] = true
+		r.Segments++
+		r.Bytes += s.Meta().Bytes
+		problem(s.Verify(ctx, cells))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for ord := range s.Len() {
+			if s.isLive(ord) {
+				num, ok, err := c.lookup(s.ExternalID(ord))
+				if err != nil || !ok || num != s.Num(ord) {
+					problem(fmt.Errorf("%w: segment %d: id %q of document %d leads to %d (%t, %v)",
+						ErrCorruption, s.Meta().ID, s.ExternalID(ord), s.Num(ord), num, ok, err))
+				}
+			}
+		}
+	}
+	docs, tokens := v.counts()
+	r.Documents += docs
+	r.Tokens += tokens
+	problem(e.verifyIDs(ctx, c, v))
+	return nil
+}
+
+// verifyRecord checks what hangs on a collection's record.
+func (e *Engine) verifyRecord(rec *collectionRecord) error {
+	var errs []error
+	if rec.Codebook != 0 {
+		_, err := load(e.db, segment.CodebookKey(rec.ID, rec.Codebook), codec.DecodeCodebook)
+		errs = append(errs, err)
+		_, err = load(e.db, segment.RoutingKey(rec.ID, rec.Routing), codec.DecodeRouting)
+		errs = append(errs, err)
+	}
+	for _, s := range rec.Segments {
+		if s.Deletes != 0 {
+			_, err := load(e.db, segment.DeletesKey(s.ID, s.Deletes), func(b []byte) (*segment.Bitset, error) {
+				return segment.DecodeDeletes(b, segment.MaxDocuments)
+			})
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// verifyIDs checks that every id of the store leads to a document of that id,
+// unless it was deleted.
+func (e *Engine) verifyIDs(ctx context.Context, c *collection, v *version) (err error) {
+	span := segment.DocumentKeys(c.id)
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for it.First(); it.Valid(); it.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		id := segment.DocumentID(it.Key())
+		num, err := segment.DecodeDocumentRef(it.Value())
+		if err != nil {
+			return fmt.Errorf("id %q: %w", id, err)
+		}
+		i, ord, ok := v.find(num)
+		if ok && v.segs[i].ExternalID(ord) != id {
+			return fmt.Errorf("%w: id %q leads to document %d, which is %q", ErrCorruption, id, num, v.segs[i].ExternalID(ord))
+		}
+		if !ok {
+			return fmt.Errorf("%w: id %q leads to document %d, which is in no segment", ErrCorruption, id, num)
+		}
+	}
+	return it.Error()
+}

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"sort"
+	"sync/atomic"
+
+	"github.com/colbertdb-go/colbertdb/query"
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// version is what a search sees of one collection: immutable, reference
+// counted, replaced as a whole by every commit group, seal and merge.
+//
+//	version ──► segViews ──► segHandle (shared by versions; excised when the
+//	       │                            last reference goes and it is obsolete)
+//	       └──► memViews ──► memtable  (frozen ones oldest first, the active last)
+type version struct {
+	space *space
+	segs  []segView // ascending document numbers
+	mems  []*memView
+	seq   uint64 // last commit that is visible
+	refs  int    // guarded by collection.vmu
+}
+
+// segView is a segment as one version sees it.
+type segView struct {
+	*segHandle
+	live *segment.Bitset // nil: all live
+}
+
+var _ query.Source = segView{}
+
+// Live returns the live bits of this version.
+func (s segView) Live() *segment.Bitset { return s.live }
+
+// Postings returns the posting lists, nil for a flat segment.
+func (s segView) Postings() query.Lister {
+	if p := s.Reader.Postings(); p != nil {
+		return p
+	}
+	return nil
+}
+
+func (s segView) isLive(ord int) bool { return s.live == nil || s.live.Get(ord) }
+
+// document returns the stored fields of a document.
+func (s segView) document(ord int) (text string, attrs []byte, err error) {
+	if text, _, err = s.Text(ord); err != nil {
+		return "", nil, err
+	}
+	attrs, err = s.Attributes(ord)
+	return text, attrs, err
+}
+
+// deleted is the number of dead documents in this view.
+func (s segView) deleted() int {
+	if s.live == nil {
+		return 0
+	}
+	return s.Len() - s.live.Count()
+}
+
+// segHandle is an open segment with the number of versions that hold it.
+type segHandle struct {
+	*segment.Reader
+	refs     atomic.Int32
+	obsolete atomic.Bool
+	onLast   func(*segHandle) // called once, when the last reference goes
+	// savedDeletes is the version of the delete set in the store, and saved
+	// the bits it holds; guarded by Engine.mu.
+	savedDeletes uint64
+	saved        *segment.Bitset
+}
+
+func (h *segHandle) unref() {
+	if h.refs.Add(-1) == 0 {
+		h.onLast(h)
+	}
+}
+
+// source is what both kinds of view offer.
+type source interface {
+	query.Source
+	document(ord int) (text string, attrs []byte, err error)
+	isLive(ord int) bool
+}
+
+// sources lists the segments, then the buffers: ascending document numbers.
+func (v *version) sources() []source {
+	out := make([]source, 0, len(v.segs)+len(v.mems))
+	for _, s := range v.segs {
+		out = append(out, s)
+	}
+	for _, m := range v.mems {
+		if m.Len() > 0 {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// find returns the segment that holds a document number, and the ordinal there.
+func (v *version) find(num segment.DocNum) (seg, ord int, ok bool) {
+	seg = sort.Search(len(v.segs), func(i int) bool { return v.segs[i].Meta().Last >= num })
+	if seg == len(v.segs) {
+		return 0, 0, false
+	}
+	ord, ok = v.segs[seg].Find(num)
+	return seg, ord, ok
+}
+
+// counts returns the live documents and their tokens.
+func (v *version) counts() (docs, tokens int64) {
+	for _, s := range v.sources() {
+		live := s.Live()
+		for ord := range s.Len() {
+			if live == nil || live.Get(ord) {
+				docs++
+				tokens += int64(s.Tokens(ord))
+			}
+		}
+	}
+	return docs, tokens
+}
+
+// acquire returns the current version; release must follow.
+func (c *collection) acquire() *version {
+	c.vmu.Lock()
+	defer c.vmu.Unlock()
+	c.current.refs++
+	return c.current
+}
+
+func (c *collection) release(v *version) {
+	c.vmu.Lock()
+	v.refs--
+	last := v.refs == 0
+	c.vmu.Unlock()
+	if last {
+		for _, s := range v.segs {
+			s.unref()
+		}
+	}
+}
+
+// publish makes v the version that new searches see. The caller holds Engine.mu.
+func (c *collection) publish(v *version) {
+	for _, s := range v.segs {
+		s.refs.Add(1)
+	}
+	v.refs = 1
+	c.vmu.Lock()
+	old := c.current
+	c.current = v
+	c.vmu.Unlock()
+	if old != nil {
+		c.release(old)
+	}
+}
+
+// next returns a copy of the current version to be changed and published. The
+// caller holds Engine.mu.
+func (c *collection) next() *version {
+	cur := c.current
+	return &version{space: cur.space, segs: append([]segView(nil), cur.segs...), mems: append([]*memView(nil), cur.mems...), seq: cur.seq}
+}

@@ -95,6 +95,7 @@ func TestSnippetLayout(t *testing.T) {
 		want       []string
 	}{
 		{"reflow", "one two\nthree  four\n\nfive", 9, false, []string{"one two three four", "five"}},
+		{"list", "one\n- two\n- three - four", 9, false, []string{"one", "- two", "- three - four"}},
 		{"code", "func f() {\n\tif x {\n\n\t}\n}", 9, true, []string{"func f() {", "    if x {", "    }", "}"}},
 		{"wrap", "aaaa bbbb cccc dddd eeee ffff", 9, false, []string{"aaaa bbbb cccc dddd eeee", "ffff"}},
 		{"cut", "aaaa bbbb cccc dddd eeee ffff", 1, false, []string{"aaaa bbbb cccc dddd …"}},

@@ -8,7 +8,7 @@ import (
 
 // Snippet lays out the part of a passage that holds the most marks, wrapped to
 // the style's width less indent, in at most maxLines lines. Line ends inside
-// paragraphs are spaces; with asCode lines and their indentation are kept.
+// paragraphs are spaces, except before list items; with asCode lines and their indentation are kept.
 func Snippet(s Style, text string, marks []Mark, indent, maxLines int, asCode bool) []string {
 	words := split(s, text, marks, asCode)
 	if len(words) == 0 {
@@ -67,7 +67,8 @@ func split(s Style, text string, marks []Mark, asCode bool) []word {
 			for next < len(marks) && marks[next].End <= i {
 				next++
 			}
-			w := word{newline: newlines > 1 || asCode && newlines > 0, sentence: sentenceEnd || newlines > 0 && asCode || newlines > 1}
+			item := newlines > 0 && (text[i:end] == "-" || text[i:end] == "•")
+			w := word{newline: newlines > 1 || asCode && newlines > 0 || item, sentence: sentenceEnd || newlines > 0 && asCode || newlines > 1}
 			if asCode && w.newline {
 				w.space = blanks
 			} else if blanks+newlines > 0 && len(out) > 0 && !w.newline {

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/colbertdb-go/colbertdb/engine"
+)
+
+type deleteCmd struct {
+	IDs    []string `arg:"" optional:"" name:"id" help:"Document ids. A passage that was split goes with all its windows."`
+	Source string   `placeholder:"INPUT" help:"Everything that index brought from this input."`
+}
+
+// deleteOutput is the JSON of delete.
+type deleteOutput struct {
+	Deleted int      `json:"deleted"` // documents, windows counted
+	Missing []string `json:"missing,omitempty"`
+	Seq     uint64   `json:"seq"`
+}
+
+// Run deletes. An id that is not there is reported and no error: the outcome
+// is what was asked for.
+func (c *deleteCmd) Run(a *app) (err error) {
+	if (len(c.IDs) == 0) == (c.Source == "") {
+		return usagef("give either ids or --source INPUT")
+	}
+	db, err := a.openStore(engine.Options{MustExist: true})
+	if err != nil {
+		return err
+	}
+	defer closing(&err, db)
+	col, err := db.Collection(a.Collection)
+	if err != nil {
+		return err
+	}
+	var out deleteOutput
+	var ids []string
+	if c.Source != "" {
+		ids, err = c.fromSource(a, col)
+	} else {
+		ids, out.Missing, err = c.withWindows(a, col)
+	}
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(ids, 1000) {
+		r, err := col.Delete(a.ctx, part...)
+		if err != nil {
+			return err
+		}
+		out.Deleted += r.Deleted
+		out.Seq = r.Seq
+	}
+	if a.JSON {
+		return a.printJSON(out)
+	}
+	a.printf("deleted %d\n", out.Deleted)
+	if len(out.Missing) > 0 {
+		a.note("not there: %s", strings.Join(out.Missing, ", "))
+	}
+	return nil
+}
+
+// withWindows adds the windows of passages that were split.
+func (c *deleteCmd) withWindows(a *app, col *engine.Collection) (ids, missing []string, err error) {
+	for _, id := range c.IDs {
+		d, err := col.Get(a.ctx, id)
+		if errors.Is(err, engine.ErrNotFound) {
+			missing = append(missing, id)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		ids = append(ids, id)
+		if at := placeOf(d.Attributes); at.Passage == id {
+			for w := 2; w <= at.Windows; w++ {
+				ids = append(ids, id+"#"+strconv.Itoa(w))
+			}
+		}
+	}
+	return ids, missing, nil
+}
+
+// fromSource lists the documents of an input, named as it was given to index
+// or as it is stored.
+func (c *deleteCmd) fromSource(a *app, col *engine.Collection) (ids []string, err error) {
+	names := []string{c.Source}
+	if abs, err := filepath.Abs(c.Source); err == nil {
+		names = append(names, filepath.ToSlash(abs), "go-doc:"+filepath.ToSlash(abs))
+	}
+	for d, err := range col.All(a.ctx, engine.WithoutVectors()) {
+		if err != nil {
+			return nil, err
+		}
+		if source := placeOf(d.Attributes).Source; source != "" && slices.Contains(names, source) {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids, nil
+}

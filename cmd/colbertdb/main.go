@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
+)
+
+// Exit status; doc.go says what each means.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitUsage   = 2
+	exitPartial = 3
+)
+
+// commandLine is all that the command understands.
+type commandLine struct {
+	globals
+
+	Index   indexCmd   `cmd:"" help:"Index files, folders or streams; again: sync what changed."`
+	Search  searchCmd  `cmd:"" help:"Search a collection."`
+	Get     getCmd     `cmd:"" help:"Print documents."`
+	Delete  deleteCmd  `cmd:"" help:"Delete documents, or what an input brought."`
+	Stats   statsCmd   `cmd:"" help:"Print the collections and their sizes."`
+	Compact compactCmd `cmd:"" help:"Merge segments and reclaim deleted space."`
+	Verify  verifyCmd  `cmd:"" help:"Read every byte of the store and check it."`
+	Eval    evalCmd    `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// globals are the flags of every verb.
+type globals struct {
+	DB         string `name:"db" env:"COLBERTDB_DB" placeholder:"DIR" help:"Store folder. Default: colbertdb.db here."`
+	Collection string `short:"c" default:"default" help:"Collection name."`
+	Model      string `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, or \"bundled\". Default: the one that the collection was made with, else bundled."`
+	JSON       bool   `name:"json" help:"Print one JSON value, for scripts."`
+	Quiet      bool   `short:"q" help:"Print results and errors only."`
+	Verbose    bool   `short:"v" help:"Log what the store does in the background."`
+	Color      string `enum:"auto,always,never" default:"auto" help:"Colours: auto, always or never; without them matched words stand in «»."`
+	Width      int    `placeholder:"COLUMNS" help:"Line width. Default: the terminal's, else 100."`
+}
+
+// app is what a verb runs with.
+type app struct {
+	globals
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	status := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// usageError is a mistake in the command line that kong does not see.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// statusError carries an exit status; its report has been printed already.
+type statusError int
+
+func (s statusError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// helpShown is how kong's request to exit leaves the parser.
+type helpShown int
+
+// run is main without the process.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
+	defer func() {
+		if r := recover(); r != nil {
+			code, ok := r.(helpShown)
+			if !ok {
+				panic(r)
+			}
+			status = int(code)
+		}
+	}()
+	var cl commandLine
+	parser, err := kong.New(&cl,
+		kong.Name("colbertdb"),
+		kong.Description("A database for late-interaction search: text is stored as one vector a token and found by MaxSim."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(helpShown(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "colbertdb:", err)
+		return exitError
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "colbertdb: %v\nTry colbertdb --help.\n", err)
+		return exitUsage
+	}
+	a := &app{globals: cl.globals, ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	return a.report(parsed.Run(a))
+}
+
+// report prints an error and turns it into an exit status.
+func (a *app) report(err error) int {
+	var status statusError
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage):
+		fmt.Fprintf(a.stderr, "colbertdb: %v\nTry colbertdb --help.\n", err)
+		return exitUsage
+	}
+	message := err.Error()
+	if len(message) < 10 || message[:10] != "colbertdb:" {
+		message = "colbertdb: " + message
+	}
+	fmt.Fprintln(a.stderr, message)
+	return exitError
+}
+
+// note prints progress and summaries, unless --quiet.
+func (a *app) note(format string, args ...any) {
+	if !a.Quiet {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// printf prints results.
+func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
+
+// printJSON prints a result for scripts.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// style is what w can show.
+func (a *app) style(w io.Writer) render.Style {
+	s := render.Style{Color: a.Color == "always", Width: a.Width}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && s.Width == 0 {
+			s.Width = width
+		}
+		if a.Color == "auto" {
+			s.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		}
+	}
+	return s
+}
+
+// bar is a progress bar where standard error is a terminal, else nil.
+func (a *app) bar() *render.Bar {
+	f, ok := a.stderr.(*os.File)
+	if a.Quiet || a.JSON || !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return render.NewBar(a.stderr, a.style(a.stderr))
+}
+
+// logger is where the store's warnings go.
+func (a *app) logger() *slog.Logger {
+	level := slog.LevelWarn
+	if a.Verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}

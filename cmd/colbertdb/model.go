@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/encoder/fake"
+)
+
+// modelBundled names the model that is compiled in.
+const modelBundled = "bundled"
+
+// fakePrefix names the model of the tests, "fake:128": hashed words, no
+// meaning, no ONNX Runtime.
+const fakePrefix = "fake:"
+
+// loadModel loads what --model or a collection's record names.
+func loadModel(location string) (encoder.Encoder, error) {
+	if dim, ok := strings.CutPrefix(location, fakePrefix); ok {
+		n, err := strconv.Atoi(dim)
+		if err != nil || n <= 0 {
+			return nil, usagef("model %q: want fake:DIMENSION", location)
+		}
+		return located{fake.New(n), location}, nil
+	}
+	abs, err := filepath.Abs(location)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(abs); err != nil {
+		return nil, fmt.Errorf("no model at %s: %w", location, err)
+	}
+	return nil, fmt.Errorf("no encoder for the model at %s", abs)
+}
+
+// located is an encoder that says where it was loaded from, so that the
+// collection's record can load it again.
+type located struct {
+	encoder.Encoder
+	location string
+}
+
+func (l located) Info() encoder.Info {
+	info := l.Encoder.Info()
+	info.Location = l.location
+	return info
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
+	"github.com/colbertdb-go/colbertdb/engine"
+)
+
+type statsCmd struct{}
+
+// statsOutput is the JSON of stats.
+type statsOutput struct {
+	Store       string            `json:"store"`
+	DiskBytes   uint64            `json:"disk_bytes"`
+	PinnedBytes int64             `json:"pinned_bytes"`
+	PinBudget   int64             `json:"pin_budget_bytes"`
+	Replayed    int64             `json:"replayed_records"`
+	Collections []collectionStats `json:"collections"`
+}
+
+type collectionStats struct {
+	Name           string        `json:"name"`
+	Model          *engine.Model `json:"model,omitempty"`
+	Dim            int           `json:"dim"`
+	Profile        string        `json:"profile"`
+	RetainRaw      bool          `json:"retain_raw"`
+	Representation string        `json:"representation"` // the plane that decides scores
+	Documents      int64         `json:"documents"`
+	Tokens         int64         `json:"tokens"`
+	Buffered       int64         `json:"buffered"` // documents not yet in a segment
+	Deleted        int64         `json:"deleted"`  // documents that compact will drop
+	Segments       int           `json:"segments"`
+	Bytes          int64         `json:"bytes"` // of the segments
+	BytesPerToken  float64       `json:"bytes_per_token,omitempty"`
+	Cells          int           `json:"cells"` // 0: no codebook yet, every search is exact
+	Centroids      int           `json:"centroids"`
+	ResidualNorm   float32       `json:"residual_norm,omitempty"`
+	Seq            uint64        `json:"seq"`
+}
+
+func (statsCmd) Run(a *app) (err error) {
+	db, err := a.readStore()
+	if err != nil {
+		return err
+	}
+	defer closing(&err, db)
+	m := db.Metrics()
+	out := statsOutput{
+		Store: cmp.Or(a.DB, defaultDB), DiskBytes: m.DiskBytes, PinnedBytes: m.PinnedBytes,
+		PinBudget: m.PinBudget, Replayed: m.Replayed, Collections: []collectionStats{},
+	}
+	for _, c := range m.Collections {
+		s := collectionStats{
+			Name: c.Name, Model: c.Model, Dim: c.Dim, Profile: c.Profile.String(), RetainRaw: c.RetainRaw,
+			Representation: c.Representation, Documents: c.Documents, Tokens: c.Tokens, Buffered: c.Buffered,
+			Deleted: c.Deleted, Segments: c.Segments, Bytes: c.Bytes, Cells: c.Cells, Centroids: c.Centroids,
+			ResidualNorm: c.ResidualNorm, Seq: c.LastSeq,
+		}
+		if c.Segments > 0 && c.Buffered == 0 && c.Deleted == 0 && c.Tokens > 0 {
+			s.BytesPerToken = float64(c.Bytes) / float64(c.Tokens)
+		}
+		out.Collections = append(out.Collections, s)
+	}
+	if a.JSON {
+		return a.printJSON(out)
+	}
+	a.printf("%s: %s on disk, %s of token columns in memory (budget %s)\n", out.Store,
+		render.Bytes(int64(out.DiskBytes)), render.Bytes(out.PinnedBytes), render.Bytes(out.PinBudget))
+	if len(out.Collections) == 0 {
+		a.printf("no collections\n")
+	}
+	style := a.style(a.stdout)
+	for _, c := range out.Collections {
+		a.printf("\n%s\n", style.Bold(c.Name))
+		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		for _, l := range c.lines() {
+			fmt.Fprintf(w, "  %s\t%s\n", l[0], l[1])
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines are a collection's figures, labelled for people.
+func (c *collectionStats) lines() [][2]string {
+	documents := render.Count(c.Documents)
+	if c.Buffered > 0 {
+		documents += fmt.Sprintf(", %s of them in the buffer", render.Count(c.Buffered))
+	}
+	if c.Deleted > 0 {
+		documents += fmt.Sprintf("; %s deleted ones wait for compact", render.Count(c.Deleted))
+	}
+	tokens := render.Count(c.Tokens)
+	if c.Documents > 0 {
+		tokens += fmt.Sprintf(", %.0f a document", float64(c.Tokens)/float64(c.Documents))
+	}
+	segments := fmt.Sprintf("%d, %s", c.Segments, render.Bytes(c.Bytes))
+	if c.BytesPerToken > 0 {
+		segments += fmt.Sprintf(", %.0f bytes a token with text and index", c.BytesPerToken)
+	}
+	codebook := "none yet: every search is exact"
+	if c.Cells > 0 {
+		codebook = fmt.Sprintf("%s cells, %s centroids, residual %.2f", render.Count(int64(c.Cells)), render.Count(int64(c.Centroids)), c.ResidualNorm)
+	}
+	model := "none: vectors from the caller"
+	if c.Model != nil {
+		model = fmt.Sprintf("%s, from %s, fingerprint %.12s", c.Model.Name, c.Model.Location, c.Model.Fingerprint)
+	}
+	profile := fmt.Sprintf("%s, %d dimensions, scores from plane %s", c.Profile, c.Dim, c.Representation)
+	return [][2]string{
+		{"documents", documents}, {"tokens", tokens}, {"segments", segments},
+		{"profile", profile}, {"codebook", codebook}, {"model", model},
+	}
+}

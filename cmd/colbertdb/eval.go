@@ -257,5 +257,5 @@ func (c *evalCmd) print(a *app, o *evalOutput) {
 		a.printf("\ncandidate recall@10 against exact search: %.4f\n", *o.CandidateRecall)
 	}
 	us := func(n int64) string { return render.Duration(time.Duration(n) * time.Microsecond) }
-	a.printf("\nsearch p50 %s, p95 %s; with encoding p50 %s, p95 %s\n", us(o.SearchP50US), us(o.SearchP95US), us(o.TotalP50US), us(o.TotalP95US))
+	a.printf("\nsearch for %d hits p50 %s, p95 %s; with encoding p50 %s, p95 %s\n", slices.Max(c.K), us(o.SearchP50US), us(o.SearchP95US), us(o.TotalP50US), us(o.TotalP95US))
 }

@@ -161,7 +161,7 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 		return err
 	}
 	defer closing(&err, db)
-	p := &pipeline{known: known{}, windows: !c.NoWindows, report: r}
+	p := &pipeline{known: known{}, windows: !c.NoWindows, report: r, log: a.logger()}
 	if err := c.collection(a, db, p); err != nil {
 		return err
 	}

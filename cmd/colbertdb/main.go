@@ -47,7 +47,7 @@ type globals struct {
 	Model      string `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, or \"bundled\". Default: the one that the collection was made with, else bundled."`
 	JSON       bool   `name:"json" help:"Print one JSON value, for scripts."`
 	Quiet      bool   `short:"q" help:"Print results and errors only."`
-	Verbose    bool   `short:"v" help:"Log what the store does in the background."`
+	Verbose    bool   `short:"v" help:"Log every step that was acknowledged, and what the store does in the background."`
 	Color      string `enum:"auto,always,never" default:"auto" help:"Colours: auto, always or never; without them matched words stand in «»."`
 	Width      int    `placeholder:"COLUMNS" help:"Line width. Default: the terminal's, else 100."`
 }

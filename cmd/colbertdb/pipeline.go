@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"sync"
@@ -49,6 +50,7 @@ type pipeline struct {
 	read   atomic.Int64 // passages
 	// progress is called now and then.
 	progress func()
+	log      *slog.Logger // every acknowledged step
 }
 
 // model loads the encoder when the first text needs it.
@@ -334,7 +336,7 @@ func (p *pipeline) storeJobs(ctx context.Context, jobs []encodedJob) error {
 			n++
 		}
 		if len(docs) > 0 {
-			_, err := p.col.Upsert(ctx, docs...)
+			seq, err := p.col.Upsert(ctx, docs...)
 			if refused(err) {
 				if n == 1 {
 					p.fail(&jobs[0].job, err)
@@ -351,6 +353,7 @@ func (p *pipeline) storeJobs(ctx context.Context, jobs []encodedJob) error {
 			if err != nil {
 				return err
 			}
+			p.log.Debug("stored", "documents", len(docs), "last", docs[len(docs)-1].ID, "seq", seq)
 		}
 		if err := p.remove(ctx, stale); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
@@ -20,8 +21,8 @@ type searchCmd struct {
 	NProbe      int      `help:"Centroids probed for each query token. Default: by effort."`
 	NFullScores int      `help:"Documents scored in the last stage. Default: by effort."`
 	Filter      string   `placeholder:"EXPR" help:"Only documents whose attributes match: year >= 2020 and lang = \"en\", or JSON."`
-	GroupBy     string   `placeholder:"ATTR" help:"Best passages of each value of an attribute. Default: path, for collections made from files."`
-	NoGroup     bool     `help:"Every passage by itself."`
+	GroupBy     string   `placeholder:"ATTR" help:"Best passages of each value of an attribute. Default: path (the file), or passage for collections made of lines and symbols."`
+	NoGroup     bool     `help:"Every passage by itself, and every window of a long one."`
 	Explain     bool     `help:"Show which word each query token matched, and how well."`
 	Lines       int      `default:"4" help:"Lines of text shown for each passage; 0: all."`
 }
@@ -126,7 +127,7 @@ func (c *searchCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	v := viewer{enc: enc, explain: c.Explain, lines: c.Lines, grouped: req.GroupBy != "", tokens: res.QueryTokens}
+	v := viewer{enc: enc, explain: c.Explain, lines: c.Lines, groupBy: req.GroupBy, tokens: res.QueryTokens}
 	if a.JSON {
 		return a.printJSON(v.output(text, res))
 	}
@@ -146,7 +147,8 @@ func parseFilter(s string) (*engine.Filter, error) {
 }
 
 // groupsOf is "path" for a collection whose passages are parts of files, which
-// its first document tells.
+// its first document tells, else "passage": only the windows of one passage
+// have that in common.
 func groupsOf(a *app, col *engine.Collection) (string, error) {
 	for d, err := range col.All(a.ctx, engine.WithoutVectors()) {
 		if err != nil {
@@ -157,7 +159,7 @@ func groupsOf(a *app, col *engine.Collection) (string, error) {
 		}
 		break
 	}
-	return "", nil
+	return attrPassage, nil
 }
 
 // viewer shows hits to people and scripts.
@@ -165,7 +167,7 @@ type viewer struct {
 	enc     encoder.Encoder // nil: matches have no words
 	style   render.Style
 	explain bool
-	grouped bool
+	groupBy string
 	lines   int
 	tokens  []string // of the query
 }
@@ -233,6 +235,9 @@ func (v *viewer) hitOutput(h *engine.Hit) hitOutput {
 		}
 	}
 	for i := range h.Passages {
+		if len(h.Passages) == 1 && h.Passages[0].ID == h.ID {
+			break // a group of one says nothing more
+		}
 		o.Passages = append(o.Passages, v.hitOutput(&h.Passages[i]))
 	}
 	return o
@@ -242,20 +247,20 @@ func (v *viewer) print(a *app, res *engine.SearchResult) {
 	for i := range res.Hits {
 		h := &res.Hits[i]
 		head := fmt.Sprintf("%2d  %6.2f  ", h.Rank, h.Score)
-		group := ""
-		if v.grouped {
-			group = placeOf(h.Attributes).Path
-		}
-		title := h.ID
-		if group != "" {
-			title = group
+		at := placeOf(h.Attributes)
+		title, inFile := h.ID, false
+		switch v.groupBy {
+		case attrPath:
+			title, inFile = firstOf(at.Path, h.ID), at.Path != ""
+		case attrPassage:
+			title = firstOf(at.Passage, h.ID)
 		}
 		a.printf("%s%s\n", head, v.style.Bold(render.Cut(render.Clean(title), v.width()-len(head))))
 		if len(h.Passages) == 0 {
-			v.passage(a, h, group != "", true)
+			v.passage(a, h, inFile, true)
 		}
 		for j := range h.Passages {
-			v.passage(a, &h.Passages[j], true, j == 0)
+			v.passage(a, &h.Passages[j], inFile, j == 0)
 		}
 		a.printf("\n")
 	}
@@ -277,14 +282,14 @@ func (v *viewer) width() int {
 	return render.DefaultWidth
 }
 
-// passage prints where a passage is and what it says. In a group the file is
-// the group's title, and passages after the best are shown in two lines.
-func (v *viewer) passage(a *app, h *engine.Hit, inGroup, best bool) {
+// passage prints where a passage is and what it says. Under the name of its
+// file that needs no repeating. Passages after the best are shown in two lines.
+func (v *viewer) passage(a *app, h *engine.Hit, inFile, best bool) {
 	indent := strings.Repeat(" ", hitIndent)
 	at := placeOf(h.Attributes)
 	var where []string
 	switch file := firstOf(at.Path, at.File); {
-	case inGroup:
+	case inFile:
 		where = append(where, fmt.Sprintf("%.2f", h.Score))
 		if at.Line > 0 {
 			where = append(where, fmt.Sprintf("line %d", at.Line))
@@ -345,7 +350,7 @@ func tookLine(res *engine.SearchResult) string {
 	fmt.Fprintf(&b, ", %s scored, %s", render.Count(int64(res.Scored)), render.Duration(res.Took))
 	sep := ": "
 	for _, s := range res.Stages {
-		if s.Duration > 0 {
+		if s.Duration >= time.Microsecond {
 			fmt.Fprintf(&b, "%s%s %s", sep, s.Name, render.Duration(s.Duration))
 			sep = ", "
 		}

@@ -28,7 +28,9 @@ type collection struct {
 	engine *Engine
 	id     uint32
 	name   string
-	record collectionRecord // as stored; written under Engine.bg and Engine.mu
+	config collectionRecord // as created; never changes
+
+	record collectionRecord // as stored; guarded by Engine.bg
 
 	// Guarded by Engine.mu.
 	active  *memtable
@@ -49,7 +51,7 @@ type CollectionOption func(*Collection) error
 // collection was made with: ErrModelMismatch otherwise.
 func WithEncoder(enc encoder.Encoder) CollectionOption {
 	return func(h *Collection) error {
-		info, r := enc.Info(), &h.c.record
+		info, r := enc.Info(), &h.c.config
 		if info.Dim != r.Dim {
 			return fmt.Errorf("%w: collection %q has dimension %d, encoder %s %d", ErrModelMismatch, h.c.name, r.Dim, info.Name, info.Dim)
 		}
@@ -108,7 +110,7 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	} else if err := e.background(ctx, create); err != nil {
 		return nil, err
 	}
-	if err := r.sameConfig(&c.record); err != nil {
+	if err := r.sameConfig(&c.config); err != nil {
 		return nil, err
 	}
 	h := &Collection{c: c}
@@ -139,7 +141,7 @@ func newCollection(e *Engine, r collectionRecord) *collection {
 	profile, _ := codec.ParseProfile(r.Profile) // checked when it was created
 	s := &space{collection: r.ID, dim: r.Dim, profile: profile, retainRaw: r.RetainRaw}
 	return &collection{
-		engine: e, id: r.ID, name: r.Name, record: r, nextNum: r.NextNum,
+		engine: e, id: r.ID, name: r.Name, config: r, record: r, nextNum: r.NextNum,
 		active: newMemtable(s), cloned: map[*segHandle]bool{},
 	}
 }
@@ -231,7 +233,7 @@ func (h *Collection) Upsert(ctx context.Context, docs ...Document) (seq uint64, 
 	p := &pending{col: h.c, ops: make([]op, len(docs)), space: h.c.space()}
 	for i := range docs {
 		d := &docs[i]
-		if err := d.validate(h.c.record.Dim); err != nil {
+		if err := d.validate(h.c.config.Dim); err != nil {
 			return 0, err
 		}
 		unit := d.Vectors.Normalized()

@@ -98,12 +98,9 @@ func (h *Collection) Info() CollectionInfo {
 	c := h.c
 	v := c.acquire()
 	defer c.release(v)
-	c.engine.mu.Lock()
-	r := c.record.clone()
-	c.engine.mu.Unlock()
 	s := v.space
 	info := CollectionInfo{
-		Name: c.name, Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: r.Model,
+		Name: c.name, Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: c.config.Model,
 		Segments: len(v.segs), Representation: s.representation().String(), LastSeq: v.seq,
 	}
 	info.Documents, info.Tokens = v.counts()

@@ -170,8 +170,8 @@ func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Quer
 		}
 		vectors, tokens = encoded[0].Vectors, encoded[0].Tokens
 	}
-	if vectors.Dim != h.c.record.Dim {
-		return nil, nil, fmt.Errorf("query: %w: vectors have dimension %d, collection %q has %d", ErrDimension, vectors.Dim, h.c.name, h.c.record.Dim)
+	if vectors.Dim != h.c.config.Dim {
+		return nil, nil, fmt.Errorf("query: %w: vectors have dimension %d, collection %q has %d", ErrDimension, vectors.Dim, h.c.name, h.c.config.Dim)
 	}
 	q, err := codec.NewQuery(vectors)
 	return q, tokens, err

@@ -32,7 +32,7 @@ func TestKill(t *testing.T) {
 	}
 	db := filepath.Join(dir, "db")
 	acknowledged := 0
-	for _, batches := range []int{1, 3, 6} {
+	for _, batches := range []int{1, 5} {
 		last := killAfter(t, batches, "--db", db, "--model", "fake:32", "-v", "index", input)
 		if last == "" {
 			t.Fatal("index ended before it was killed")

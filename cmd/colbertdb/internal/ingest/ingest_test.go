@@ -406,6 +406,18 @@ func (b *Builder) hidden() {}
 	}
 }
 
+func TestLinkToFolder(t *testing.T) {
+	root := write(t, map[string]string{"a.txt": "text", "p/p.go": "// Package p is.\npackage p\n"})
+	link := filepath.Join(t.TempDir(), "linked")
+	if err := os.Symlink(root, link); err != nil {
+		t.Skip(err)
+	}
+	got, _ := readAll(t, link, Options{Format: Text})
+	diff(t, []string{"linked/a.txt"}, ids(got))
+	got, _ = readAll(t, link, Options{Format: GoDoc})
+	diff(t, []string{"p"}, ids(got))
+}
+
 func TestStdin(t *testing.T) {
 	in, err := Open("-", Options{Format: TSV}, strings.NewReader("a\tx\n"))
 	if err != nil {

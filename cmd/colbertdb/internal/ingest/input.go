@@ -34,7 +34,6 @@ type Options struct {
 type Input struct {
 	opts    Options
 	source  string
-	root    string // what opts and names are relative to
 	stdin   io.Reader
 	files   []entry
 	tree    *goTree // Format GoDoc
@@ -77,8 +76,12 @@ func Open(name string, o Options, stdin io.Reader) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.source, in.root = filepath.ToSlash(abs), abs
-	switch base := filepath.Base(abs); {
+	in.source = filepath.ToSlash(abs)
+	base := filepath.Base(abs)
+	if abs, err = filepath.EvalSymlinks(abs); err != nil { // listing a folder does not follow the link to it
+		return nil, err
+	}
+	switch {
 	case !info.IsDir():
 		form := o.Format
 		if form == Auto {

@@ -10,6 +10,7 @@ Settings of the file are varied too: cased, accents kept, added tokens that
 match normalised text, single words, with white space on either side.
 """
 import argparse
+import itertools
 import json
 import os
 import random
@@ -83,11 +84,12 @@ def variants(base):
                 v = json.loads(json.dumps(base))
                 v["normalizer"].update(clean_text=clean, strip_accents=accents, lowercase=lower, handle_chinese_chars=clean or lower)
                 vocab = v["model"]["vocab"]
-                for i, t in enumerate([
+                fresh = itertools.count(len(vocab))
+                for t in ([
                     added("[Q] ", special=True), added("[D]", lstrip=True, rstrip=True), added("Café", normalized=True),
                     added("ing", single_word=True), added("<word>", normalized=True, lstrip=True), added("東京", normalized=True),
                 ]):
-                    v["added_tokens"].append({"id": vocab.get(t["content"], len(vocab) + i), **t})
+                    v["added_tokens"].append({"id": vocab[t["content"]] if t["content"] in vocab else next(fresh), **t})
                 yield f"clean_text {clean}, strip_accents {accents}, lowercase {lower}", v
 
 

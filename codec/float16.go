@@ -14,5 +14,5 @@ func AppendF16(dst []byte, values []float32) []byte {
 	return dst
 }
 
-// DecodeF16 widens len(dst) little-endian float16 values; a multiple of 8.
+// DecodeF16 widens len(dst) little-endian float16 values.
 func DecodeF16(dst []float32, src []byte) { simd.F16ToF32(dst, src) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/encoder/bundled"
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
+	"github.com/colbertdb-go/colbertdb/encoder/onnx"
 )
 
 // modelBundled names the model that is compiled in.
@@ -27,6 +30,13 @@ func loadModel(location string) (encoder.Encoder, error) {
 		}
 		return located{fake.New(n), location}, nil
 	}
+	if cmp.Or(location, modelBundled) == modelBundled {
+		enc, err := bundled.Open(onnx.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return located{enc, modelBundled}, nil
+	}
 	abs, err := filepath.Abs(location)
 	if err != nil {
 		return nil, err
@@ -34,7 +44,11 @@ func loadModel(location string) (encoder.Encoder, error) {
 	if _, err := os.Stat(abs); err != nil {
 		return nil, fmt.Errorf("no model at %s: %w", location, err)
 	}
-	return nil, fmt.Errorf("no encoder for the model at %s", abs)
+	enc, err := onnx.OpenDir(abs, onnx.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return located{enc, abs}, nil
 }
 
 // located is an encoder that says where it was loaded from, so that the

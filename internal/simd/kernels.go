@@ -125,15 +125,19 @@ func ExpandAB(dst, cell []int16, a, b []byte, levels *[16]int16, factor int16) {
 
 // DotF32 returns the dot product of two vectors of equal length, a multiple of 8.
 func DotF32(a, b []float32) float32 {
+	if len(a) == 0 {
+		return 0
+	}
 	_ = b[len(a)-1]
 	return active.dotF32(a, b)
 }
 
-// F16ToF32 widens little-endian IEEE float16 values; len(dst) is a multiple of 8.
+// F16ToF32 widens len(dst) little-endian IEEE float16 values.
 func F16ToF32(dst []float32, src []byte) {
-	if len(dst) == 0 {
-		return
+	eights := len(dst) &^ 7
+	if eights > 0 {
+		_ = src[2*eights-1]
+		active.f16ToF32(dst[:eights], src[:2*eights])
 	}
-	_ = src[2*len(dst)-1]
-	active.f16ToF32(dst, src)
+	f16ToF32Generic(dst[eights:], src[2*eights:])
 }

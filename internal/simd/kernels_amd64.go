@@ -30,9 +30,6 @@ func archTiers() []*kernels {
 			expandABAVX2(&dst[0], &cell[0], &a[0], &b[0], len(cell)/8, &lo, &hi, factor)
 		},
 		dotF32: func(a, b []float32) float32 {
-			if len(a) == 0 {
-				return 0
-			}
 			return dotF32AVX2(&a[0], &b[0], len(a)/8)
 		},
 		f16ToF32: func(dst []float32, src []byte) {

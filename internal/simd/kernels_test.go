@@ -191,6 +191,13 @@ func TestF16RoundTripsEveryValue(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Fatal("differs from generic")
 		}
+		for n := range 30 { // lengths that are no multiple of eight
+			part, intact := guarded(n, float32(-7))
+			F16ToF32(part, src[2*100:])
+			if !slices.Equal(part, want[100:100+n]) || !intact() {
+				t.Fatalf("%d values: %v", n, part)
+			}
+		}
 	})
 }
 

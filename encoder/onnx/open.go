@@ -1,0 +1,40 @@
+package onnx
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/colbertdb-go/colbertdb/encoder"
+)
+
+// ErrRuntime is wrapped by errors about ONNX Runtime itself.
+var ErrRuntime = errors.New("colbertdb: ONNX Runtime is not available")
+
+// Options configure a model. The zero value is ready to use.
+type Options struct {
+	// Library is the path of ONNX Runtime's shared library. All models of a
+	// process share one. Default: looked for, see Library.
+	Library string
+	// Threads is the number of threads of one run. Default: one a core.
+	Threads int
+}
+
+// OpenDir opens a model folder.
+func OpenDir(dir string, o Options) (encoder.Encoder, error) {
+	return Open(os.DirFS(dir), dir, o)
+}
+
+// Open opens a model folder in any file system; location names it for errors
+// and for opening it again.
+func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
+	f, err := encoder.ReadFolder(fsys, location)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSession(f, o)
+	if err != nil {
+		return nil, err
+	}
+	return encoder.NewColBERT(f, s), nil
+}

@@ -33,6 +33,12 @@ const (
 	Compact  = codec.Compact
 )
 
+// ParseProfile reads "exact", "balanced" or "compact".
+func ParseProfile(s string) (Profile, error) { return codec.ParseProfile(s) }
+
+// ValidDim reports whether a collection can hold vectors of dimension dim.
+func ValidDim(dim int) error { return codec.ValidDim(dim) }
+
 // Options configure a store. The zero value is ready to use.
 type Options struct {
 	// ReadOnly refuses writes and starts no background work.

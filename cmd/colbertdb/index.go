@@ -13,9 +13,8 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
-	"github.com/colbertdb-go/colbertdb/codec"
-	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/encoder"
 )
 
 type indexCmd struct {
@@ -224,7 +223,7 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 // collection opens the collection, or says how the pipeline makes it when the
 // first passage shows what vectors it needs.
 func (c *indexCmd) collection(a *app, db *engine.Engine, p *pipeline) error {
-	profile, err := codec.ParseProfile(cmp.Or(c.Profile, "exact"))
+	profile, err := engine.ParseProfile(cmp.Or(c.Profile, "exact"))
 	if err != nil {
 		return usageError{err}
 	}

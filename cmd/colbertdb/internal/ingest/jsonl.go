@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/engine"
 )
 
 // readJSONL reads one passage a line: an object with "id" or "_id", "text",
@@ -129,23 +129,23 @@ func decodeNumber(raw json.RawMessage) any {
 
 // parseVectors reads [tokens][dim] numbers. What they are worth (finite, of the
 // collection's dimension) is the store's to say.
-func parseVectors(raw json.RawMessage) (codec.Matrix, error) {
+func parseVectors(raw json.RawMessage) (engine.Matrix, error) {
 	var rows [][]float32
 	if err := json.Unmarshal(raw, &rows); err != nil {
-		return codec.Matrix{}, fmt.Errorf(`"vectors" is not a list of rows of float32 numbers: %w`, err)
+		return engine.Matrix{}, fmt.Errorf(`"vectors" is not a list of rows of float32 numbers: %w`, err)
 	}
 	return MatrixOf(rows)
 }
 
 // MatrixOf joins equally long rows.
-func MatrixOf(rows [][]float32) (codec.Matrix, error) {
+func MatrixOf(rows [][]float32) (engine.Matrix, error) {
 	if len(rows) == 0 || len(rows[0]) == 0 {
-		return codec.Matrix{}, errors.New(`"vectors" is empty`)
+		return engine.Matrix{}, errors.New(`"vectors" is empty`)
 	}
-	m := codec.Matrix{Dim: len(rows[0]), Data: make([]float32, 0, len(rows)*len(rows[0]))}
+	m := engine.Matrix{Dim: len(rows[0]), Data: make([]float32, 0, len(rows)*len(rows[0]))}
 	for i, r := range rows {
 		if len(r) != m.Dim {
-			return codec.Matrix{}, fmt.Errorf(`"vectors": row %d has %d numbers, the first has %d`, i+1, len(r), m.Dim)
+			return engine.Matrix{}, fmt.Errorf(`"vectors": row %d has %d numbers, the first has %d`, i+1, len(r), m.Dim)
 		}
 		m.Data = append(m.Data, r...)
 	}

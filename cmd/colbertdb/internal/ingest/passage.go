@@ -9,7 +9,7 @@ import (
 	"hash"
 	"math"
 
-	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/engine"
 )
 
 // Passage is one unit of an input: a section, a declaration, a line of JSON.
@@ -19,7 +19,7 @@ type Passage struct {
 	// Text is what is encoded, stored and shown. Valid UTF-8.
 	Text string
 	// Vectors, when the input carries them, are stored instead of encoding Text.
-	Vectors codec.Matrix
+	Vectors engine.Matrix
 	// Attributes are the input's own fields, JSON values by name.
 	Attributes map[string]any
 	// Path is the file, relative to the input and starting with its last

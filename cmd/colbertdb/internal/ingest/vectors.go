@@ -12,46 +12,46 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/engine"
 )
 
 // ReadVectors reads the token vectors of one query or document from a file:
 // JSON ([tokens][dim] numbers, alone or as the field "vectors") or NumPy's .npy
 // (shape (tokens, dim), float16, float32 or float64).
-func ReadVectors(name string) (codec.Matrix, error) {
+func ReadVectors(name string) (engine.Matrix, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return codec.Matrix{}, err
+		return engine.Matrix{}, err
 	}
-	var m codec.Matrix
+	var m engine.Matrix
 	if bytes.HasPrefix(data, []byte(npyMagic)) {
 		m, err = parseNPY(data)
 	} else {
 		m, err = parseVectorJSON(data)
 	}
 	if err != nil {
-		return codec.Matrix{}, fmt.Errorf("%s: %w", name, err)
+		return engine.Matrix{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return m, nil
 }
 
-func parseVectorJSON(data []byte) (codec.Matrix, error) {
+func parseVectorJSON(data []byte) (engine.Matrix, error) {
 	data = bytes.TrimSpace(data)
 	if bytes.HasPrefix(data, []byte("{")) {
 		var object struct {
 			Vectors json.RawMessage `json:"vectors"`
 		}
 		if err := json.Unmarshal(data, &object); err != nil {
-			return codec.Matrix{}, jsonError(data, err)
+			return engine.Matrix{}, jsonError(data, err)
 		}
 		if object.Vectors == nil {
-			return codec.Matrix{}, errors.New(`no field "vectors"`)
+			return engine.Matrix{}, errors.New(`no field "vectors"`)
 		}
 		data = object.Vectors
 	}
 	if !json.Valid(data) {
 		var v any
-		return codec.Matrix{}, jsonError(data, json.Unmarshal(data, &v))
+		return engine.Matrix{}, jsonError(data, json.Unmarshal(data, &v))
 	}
 	return parseVectors(data)
 }
@@ -66,8 +66,8 @@ var (
 
 // parseNPY reads NumPy's array format, versions 1 to 3
 // (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
-func parseNPY(data []byte) (codec.Matrix, error) {
-	var none codec.Matrix
+func parseNPY(data []byte) (engine.Matrix, error) {
+	var none engine.Matrix
 	if len(data) < 12 {
 		return none, errors.New("the .npy header is cut off")
 	}
@@ -90,10 +90,10 @@ func parseNPY(data []byte) (codec.Matrix, error) {
 	if err1 != nil || err2 != nil || rows < 1 || dim < 1 || dim > len(body) || rows > len(body)/width/dim || len(body) != rows*dim*width {
 		return none, fmt.Errorf("shape (%s, %s) of %d-byte floats does not fit %d bytes", shape[1], shape[2], width, len(body))
 	}
-	if err := codec.ValidDim(dim); err != nil {
+	if err := engine.ValidDim(dim); err != nil {
 		return none, err
 	}
-	m := codec.Matrix{Dim: dim, Data: make([]float32, rows*dim)}
+	m := engine.Matrix{Dim: dim, Data: make([]float32, rows*dim)}
 	switch width {
 	case 2:
 		codec.DecodeF16(m.Data, body)

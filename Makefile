@@ -1,0 +1,69 @@
+# colbertdb. `make` lists the targets.
+
+export COLBERTDB_ONNXRUNTIME ?= $(CURDIR)/.cache/onnxruntime/lib/libonnxruntime$(if $(filter Darwin,$(shell uname -s)),.dylib,.so)
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: onnxruntime build ## index the documentation of Go's standard library and answer questions
+	@scripts/demo.sh
+
+.PHONY: demo-check
+demo-check: onnxruntime build ## check the demo's answers, and that they come from the vectors
+	@scripts/demo.sh > /dev/null
+	go run ./scripts/democheck -db .cache/demo/store
+
+.PHONY: test
+test: onnxruntime ## the whole test suite
+	go vet ./...
+	go test -race -timeout 40m ./...
+
+.PHONY: race
+race: onnxruntime ## the suite with the race detector, twice
+	go test -race -count=2 -timeout 80m ./...
+
+.PHONY: noasm
+noasm: ## the suite of everything that computes, without assembly
+	go test -tags noasm ./internal/simd ./codec ./segment ./query ./engine
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for ten seconds
+	@scripts/fuzz.sh 10s
+
+.PHONY: bench
+bench: ## the benchmarks of kernels, codec, storage and search
+	go test -run '^$$' -bench . -benchmem ./internal/simd ./codec ./segment ./wal ./query
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+.PHONY: cover
+cover: onnxruntime ## test coverage by package
+	go test -cover ./...
+
+.PHONY: cross
+cross: ## build without cgo for every platform
+	@scripts/cross.sh
+
+.PHONY: vuln
+vuln: ## known vulnerabilities of what is linked, where the database can be reached
+	@go run $(GOVULNCHECK) ./... || { echo "govulncheck found something, or could not reach its database (see above)"; }
+
+.PHONY: notices
+notices: ## write THIRD_PARTY_NOTICES.md anew
+	go run ./scripts/notices > THIRD_PARTY_NOTICES.md
+
+.PHONY: onnxruntime
+onnxruntime: ## fetch the ONNX Runtime library, pinned and checked
+	@scripts/fetch-onnxruntime.sh > /dev/null
+
+.PHONY: build
+build: ## build bin/colbertdb
+	go build -o bin/colbertdb ./cmd/colbertdb

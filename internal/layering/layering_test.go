@@ -1,0 +1,132 @@
+// Package layering keeps the rules about who may import whom.
+package layering
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/colbertdb-go/colbertdb/"
+
+// allowed lists, for each package, the packages of this module that it may
+// import. A package that is not here is an error: decide where it belongs.
+var allowed = map[string][]string{
+	"internal/simd":                   nil,
+	"internal/envelope":               nil,
+	"internal/layering":               nil,
+	"internal/testdata":               {"codec"},
+	"internal/outside":                nil,
+	"codec":                           {"internal/simd", "internal/envelope"},
+	"wal":                             nil,
+	"segment":                         {"codec", "internal/envelope"},
+	"query":                           {"codec", "segment"},
+	"query/eval":                      nil,
+	"compaction":                      {"codec", "segment"},
+	"encoder":                         {"codec", "encoder/tokenizer"},
+	"encoder/tokenizer":               nil,
+	"encoder/tokenizer/internal/dump": {"encoder/tokenizer"},
+	"encoder/onnx":                    {"encoder", "internal/simd"},
+	"encoder/bundled":                 {"encoder", "encoder/onnx", "internal/simd"},
+	"encoder/fake":                    {"encoder", "codec"},
+	"engine":                          {"wal", "segment", "compaction", "query", "codec", "encoder", "internal/envelope"},
+	"cmd/colbertdb":                   {"engine", "encoder", "encoder/onnx", "encoder/tokenizer", "encoder/bundled", "encoder/fake", "query/eval", "cmd/colbertdb/internal/ingest", "cmd/colbertdb/internal/render"},
+	"cmd/colbertdb/internal/ingest":   {"encoder", "engine"},
+	"cmd/colbertdb/internal/render":   {"encoder", "engine"},
+	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
+	"scripts/notices":                 nil,
+	"scripts/benchmark":               {"engine", "encoder", "encoder/bundled", "encoder/onnx", "codec", "query/eval"},
+}
+
+// pebbleUsers are the packages that may name Pebble.
+var pebbleUsers = []string{"wal", "segment", "engine"}
+
+// pkg is what go list says of a package.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	CgoFiles   []string
+	Standard   bool
+}
+
+// violations returns what breaks the rules among the module's packages.
+func violations(pkgs []pkg) []string {
+	var out []string
+	cgo := map[string]bool{}
+	for _, p := range pkgs {
+		cgo[p.ImportPath] = len(p.CgoFiles) > 0 && !p.Standard
+	}
+	for _, p := range pkgs {
+		name, ours := strings.CutPrefix(p.ImportPath, module)
+		if !ours {
+			continue
+		}
+		may, known := allowed[name]
+		if !known {
+			out = append(out, name+" is in no rule")
+			continue
+		}
+		for _, imp := range p.Imports {
+			if short, ours := strings.CutPrefix(imp, module); ours && !slices.Contains(may, short) {
+				out = append(out, name+" imports "+short)
+			}
+			if strings.HasPrefix(imp, "github.com/cockroachdb/pebble") && !slices.Contains(pebbleUsers, name) {
+				out = append(out, name+" names Pebble")
+			}
+		}
+		if name == "engine" {
+			for _, dep := range p.Deps {
+				if cgo[dep] && !optionalCgo[dep] {
+					out = append(out, "engine needs cgo through "+dep)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// optionalCgo are dependencies that use cgo where it is there and do without
+// elsewhere; the builds without cgo prove it.
+var optionalCgo = map[string]bool{"github.com/DataDog/zstd": true, "github.com/cockroachdb/pebble/v2/internal/manual": true, "github.com/cockroachdb/swiss": true, "github.com/getsentry/sentry-go": true}
+
+func TestImports(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps,CgoFiles,Standard", "./...")
+	cmd.Dir = "../.."
+	stdout, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pkgs []pkg
+	dec := json.NewDecoder(strings.NewReader(string(stdout)))
+	for {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	for _, v := range violations(pkgs) {
+		t.Error(v)
+	}
+}
+
+func TestRulesHavePower(t *testing.T) {
+	got := violations([]pkg{
+		{ImportPath: module + "codec", Imports: []string{module + "engine", "fmt"}},
+		{ImportPath: module + "query", Imports: []string{module + "codec", "github.com/cockroachdb/pebble/v2"}},
+		{ImportPath: module + "stray"},
+		{ImportPath: "x.org/c", CgoFiles: []string{"c.go"}},
+		{ImportPath: module + "engine", Imports: []string{module + "wal"}, Deps: []string{"x.org/c"}},
+	})
+	want := []string{"codec imports engine", "query names Pebble", "stray is in no rule", "engine needs cgo through x.org/c"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

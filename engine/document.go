@@ -13,6 +13,13 @@ import (
 // Matrix holds token vectors, [tokens][Dim]float32 row-major.
 type Matrix = codec.Matrix
 
+// MatrixFromF16 widens little-endian IEEE float16 vectors, [tokens][dim] row-major.
+func MatrixFromF16(dim int, b []byte) Matrix {
+	m := Matrix{Dim: dim, Data: make([]float32, len(b)/2/dim*dim)}
+	codec.DecodeF16(m.Data, b)
+	return m
+}
+
 // Limits of one document. There is no limit on its number of token vectors.
 const (
 	MaxIDBytes         = 1 << 10

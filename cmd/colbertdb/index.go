@@ -13,8 +13,8 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
-	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/engine"
 )
 
 type indexCmd struct {

@@ -93,10 +93,11 @@ func parseNPY(data []byte) (engine.Matrix, error) {
 	if err := engine.ValidDim(dim); err != nil {
 		return none, err
 	}
+	if width == 2 {
+		return engine.MatrixFromF16(dim, body), nil
+	}
 	m := engine.Matrix{Dim: dim, Data: make([]float32, rows*dim)}
 	switch width {
-	case 2:
-		codec.DecodeF16(m.Data, body)
 	case 4:
 		for i := range m.Data {
 			m.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(body[4*i:]))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -73,6 +72,9 @@ func NewBuilder(fs vfs.FS, dir string, id ID, cfg Config) (*Builder, error) {
 		Columns: codec.Columns(cfg.Dim, cfg.Profile, cfg.RetainRaw, cfg.Codebook != nil),
 	}
 	if cfg.Codebook != nil {
+		if cfg.Codebook.ID == 0 || cfg.Routing.ID == 0 {
+			return nil, errors.New("colbertdb: a codebook or routing needs an id: 0 stands for none")
+		}
 		b.meta.CodebookID, b.meta.RoutingID, b.meta.Centroids = cfg.Codebook.ID, cfg.Routing.ID, cfg.Routing.NumCentroids()
 	}
 	for _, c := range columnOrder {
@@ -110,6 +112,9 @@ func (b *Builder) add(d Document) error {
 	if d.Encoded == nil || d.Encoded.Tokens == 0 {
 		return fmt.Errorf("colbertdb: document %q has no encoded vectors", d.ID)
 	}
+	if err := checkRow(&d); err != nil {
+		return err
+	}
 	v := d.Encoded.View
 	ordinal := uint32(b.meta.Docs)
 	for _, s := range b.meta.Columns {
@@ -123,6 +128,9 @@ func (b *Builder) add(d Document) error {
 		}
 	}
 	if b.meta.CodebookID != 0 {
+		if n := len(d.Encoded.Centroids); n < 1 || n > v.Tokens {
+			return fmt.Errorf("colbertdb: document %q has %d routing centroids for %d tokens", d.ID, n, v.Tokens)
+		}
 		b.seen = append(b.seen[:0], d.Encoded.Centroids...)
 		slices.Sort(b.seen)
 		for _, c := range slices.Compact(b.seen) {
@@ -254,16 +262,15 @@ func (b *Builder) Abort() {
 type tableFile struct{ w *sstable.Writer }
 
 func (b *Builder) create(first column) (*tableFile, error) {
-	path := filepath.Join(b.dir, fmt.Sprintf("%d-%c.sst", b.meta.ID, first))
+	// By name: the letters of columns differ in case alone, which not every
+	// file system tells apart.
+	path := b.fs.PathJoin(b.dir, fmt.Sprintf("%d-%s.sst", b.meta.ID, first))
 	f, err := b.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("colbertdb: creating %s: %w", path, err)
 	}
 	b.paths = append(b.paths, path)
-	o := PebbleOptions()
-	wo := o.MakeWriterOptions(len(o.Levels)-1, o.FormatMajorVersion.MaxTableFormat())
-	wo.Compression = sstable.NoCompression // codes do not compress, text is compressed already
-	return &tableFile{w: sstable.NewWriter(objstorageprovider.NewFileWritable(f), wo)}, nil
+	return &tableFile{w: sstable.NewWriter(objstorageprovider.NewFileWritable(f), writerOptions(b.fs))}, nil
 }
 
 // close finishes and syncs the file.

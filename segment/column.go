@@ -1,6 +1,10 @@
 package segment
 
-import "github.com/colbertdb-go/colbertdb/codec"
+import (
+	"slices"
+
+	"github.com/colbertdb-go/colbertdb/codec"
+)
 
 // Token columns are cut into chunks: the hot ones, which are read for many
 // documents at a time, at 64 documents or 256 KB; plane C and raw, which are
@@ -52,6 +56,33 @@ func columnByName(name string) column {
 		}
 	}
 	return 0
+}
+
+// known reports whether this program reads a column: token records of another
+// size would be taken apart wrongly.
+func known(s codec.ColumnSpec, dim int) bool {
+	return slices.Contains(codec.Columns(dim, codec.Balanced, true, true), s) ||
+		slices.Contains(codec.Columns(dim, codec.Exact, true, true), s)
+}
+
+// slots is the number of columns of token records.
+const slots = 5
+
+// slot numbers the columns of token records, -1 for the others.
+func (c column) slot() int {
+	switch c {
+	case colCodes:
+		return 0
+	case colA:
+		return 1
+	case colB:
+		return 2
+	case colC:
+		return 3
+	case colRaw:
+		return 4
+	}
+	return -1
 }
 
 // columnData is the part of a view that a column stores.

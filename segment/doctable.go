@@ -23,6 +23,29 @@ const docChunk = 1024
 
 const flagText = 1
 
+// What a row can hold. Text and attributes together are decompressed in one
+// piece; ids of a whole segment are addressed with 32 bits.
+const (
+	maxExp    = 15
+	maxID     = 1<<16 - 1
+	maxFields = 1 << 30
+)
+
+// checkRow reports what a reader would refuse.
+func checkRow(d *Document) error {
+	switch {
+	case d.Encoded.Exp > maxExp:
+		return fmt.Errorf("colbertdb: document %q has scale exponent %d, above %d", d.ID, d.Encoded.Exp, maxExp)
+	case d.Encoded.Tokens > math.MaxInt32:
+		return fmt.Errorf("colbertdb: document %q has %d tokens", d.ID, d.Encoded.Tokens)
+	case len(d.ID) > maxID:
+		return fmt.Errorf("colbertdb: document id %.40q has %d bytes, above %d", d.ID, len(d.ID), maxID)
+	case len(d.Text)+len(d.Attributes) > maxFields:
+		return fmt.Errorf("colbertdb: document %q has %d bytes of text and attributes, above %d", d.ID, len(d.Text)+len(d.Attributes), maxFields)
+	}
+	return nil
+}
+
 type docTableWriter struct {
 	w    *columnWriter
 	buf  []byte
@@ -76,12 +99,13 @@ type docTable struct {
 	flags      []uint8
 	textLen    []uint32
 	attrLen    []uint32
-	ids        []byte
-	idEnd      []uint32
+	ids        string   // one after the other
+	idEnd      []uint32 // of each in ids
+	idBuf      []byte   // ids while they are being read
 }
 
 func loadDocTable(db *pebble.DB, m *Meta) (*docTable, error) {
-	t := &docTable{tokenStart: []int64{0}}
+	t := newDocTable(m.Docs)
 	var buf []byte
 	for first := 0; first < m.Docs; first += docChunk {
 		key := chunkKey(m.ID, colDocs, uint32(first), 0)
@@ -93,6 +117,7 @@ func loadDocTable(db *pebble.DB, m *Meta) (*docTable, error) {
 			return nil, corrupt(describe(key), 0, "%w", err)
 		}
 	}
+	t.ids, t.idBuf = string(t.idBuf), nil
 	if got := t.tokenStart[len(t.nums)]; got != m.Tokens {
 		return nil, corrupt(fmt.Sprintf("segment %d, column documents", m.ID), 0, "%d tokens, metadata says %d", got, m.Tokens)
 	}
@@ -100,6 +125,16 @@ func loadDocTable(db *pebble.DB, m *Meta) (*docTable, error) {
 		return nil, corrupt(fmt.Sprintf("segment %d, column documents", m.ID), 0, "numbers %d to %d, metadata says %d to %d", t.nums[0], t.nums[len(t.nums)-1], m.First, m.Last)
 	}
 	return t, nil
+}
+
+func newDocTable(docs int) *docTable {
+	return &docTable{
+		nums: make([]DocNum, 0, docs), seqs: make([]uint64, 0, docs),
+		tokenStart: append(make([]int64, 0, docs+1), 0),
+		exps:       make([]uint8, 0, docs), flags: make([]uint8, 0, docs),
+		textLen: make([]uint32, 0, docs), attrLen: make([]uint32, 0, docs),
+		idEnd: make([]uint32, 0, docs),
+	}
 }
 
 // decode appends the n rows of a chunk.
@@ -122,13 +157,16 @@ func (t *docTable) decode(b []byte, n int) error {
 		exp, flags := b[0], b[1]
 		b = b[2:]
 		text, attrs, id := next(), next(), next()
-		if id > uint64(len(b)) || text > math.MaxUint32 || attrs > math.MaxUint32 {
+		if id > uint64(len(b)) {
 			return fmt.Errorf("cut short in document %d of %d", i, n)
 		}
-		if tokens == 0 || tokens > math.MaxInt32 || exp > 15 || delta == 0 && len(t.nums) > 0 {
+		if id > maxID || text > maxFields || attrs > maxFields-text {
+			return fmt.Errorf("document %d of %d: id of %d bytes, text of %d, attributes of %d", i, n, id, text, attrs)
+		}
+		if tokens == 0 || tokens > math.MaxInt32 || exp > maxExp {
 			return fmt.Errorf("document %d of %d: %d tokens, exponent %d, number step %d", i, n, tokens, exp, delta)
 		}
-		last += DocNum(delta)
+		last += DocNum(delta) // a sum that wraps around is not above the one before
 		if k := len(t.nums); k > 0 && last <= t.nums[k-1] {
 			return fmt.Errorf("document %d of %d: number %d after %d", i, n, last, t.nums[k-1])
 		}
@@ -136,8 +174,8 @@ func (t *docTable) decode(b []byte, n int) error {
 		t.tokenStart = append(t.tokenStart, t.tokenStart[len(t.tokenStart)-1]+int64(tokens))
 		t.exps, t.flags = append(t.exps, exp), append(t.flags, flags)
 		t.textLen, t.attrLen = append(t.textLen, uint32(text)), append(t.attrLen, uint32(attrs))
-		t.ids = append(t.ids, b[:id]...)
-		t.idEnd = append(t.idEnd, uint32(len(t.ids)))
+		t.idBuf = append(t.idBuf, b[:id]...)
+		t.idEnd = append(t.idEnd, uint32(len(t.idBuf)))
 		b = b[id:]
 	}
 	if len(b) != 0 {
@@ -151,5 +189,5 @@ func (t *docTable) id(ord int) string {
 	if ord > 0 {
 		start = t.idEnd[ord-1]
 	}
-	return string(t.ids[start:t.idEnd[ord]])
+	return t.ids[start:t.idEnd[ord]]
 }

@@ -150,7 +150,9 @@ func ListIDs(db *pebble.DB) (ids []ID, err error) {
 		ok = it.SeekGE(Span(id).End)
 	}
 	if err == nil {
-		err = it.Error()
+		if err = it.Error(); err != nil {
+			err = readError("segment keys", err)
+		}
 	}
 	if cerr := it.Close(); err == nil {
 		err = cerr

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sort"
@@ -17,15 +18,20 @@ import (
 // comes after the last of them.
 type Reader struct {
 	db        *pebble.DB
+	serial    uint64 // tells readers apart: ids are unique in a store only
 	meta      *Meta
 	docs      *docTable
 	postings  *Postings // nil for a flat segment
 	textStart []uint32
-	columns   map[column]*tokenColumn
+	columns   [slots]*tokenColumn
+	lastText  atomic.Pointer[decodedText]
 }
+
+var readers atomic.Uint64
 
 // tokenColumn is one column of token records.
 type tokenColumn struct {
+	column column
 	rule   chunkRule
 	starts []uint32               // first ordinals of chunks; nil: every document starts one
 	pinned atomic.Pointer[[]byte] // the whole column, tokens in order
@@ -45,21 +51,23 @@ func Open(db *pebble.DB, id ID) (*Reader, error) {
 	if m.ID != id {
 		return nil, corrupt(describe(key), 0, "metadata of segment %d", m.ID)
 	}
-	r := &Reader{db: db, meta: m, columns: map[column]*tokenColumn{}}
+	r := &Reader{db: db, meta: m, serial: readers.Add(1)}
 	if r.docs, err = loadDocTable(db, m); err != nil {
 		return nil, err
 	}
-	r.textStart = r.docs.textBlocks()
+	if r.textStart = r.docs.textBlocks(); len(r.textStart) != m.TextBlocks {
+		return nil, corrupt(describe(key), 0, "%d text blocks, the document table makes %d", m.TextBlocks, len(r.textStart))
+	}
 	for _, s := range m.Columns {
-		c := columnByName(s.Name)
-		if c == 0 {
-			return nil, fmt.Errorf("colbertdb: segment %d has a column %q that this program does not know", id, s.Name)
+		if !known(s, m.Dim) {
+			return nil, fmt.Errorf("colbertdb: segment %d has a column %+v that this program does not know", id, s)
 		}
-		col := &tokenColumn{rule: ruleOf(c, s.BytesPerToken)}
+		c := columnByName(s.Name)
+		col := &tokenColumn{column: c, rule: ruleOf(c, s.BytesPerToken)}
 		if col.rule.maxDocs > 1 {
 			col.starts = col.rule.starts(r.docs.tokenStart)
 		}
-		r.columns[c] = col
+		r.columns[c.slot()] = col
 	}
 	if m.CodebookID != 0 {
 		if r.postings, err = loadPostings(db, m); err != nil {
@@ -110,7 +118,7 @@ func (r *Reader) Attributes(ord int) ([]byte, error) {
 		return nil, nil
 	}
 	_, attrs, err := r.fields(ord)
-	return attrs, err
+	return bytes.Clone(attrs), err
 }
 
 // EachAttributes calls f with the attributes of every document in order,
@@ -120,15 +128,11 @@ func (r *Reader) EachAttributes(ctx context.Context, f func(ord int, attrs []byt
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		end := r.Len()
-		if block+1 < len(r.textStart) {
-			end = int(r.textStart[block+1])
-		}
 		raw, err := r.textBlock(block)
 		if err != nil {
 			return err
 		}
-		for ord := int(first); ord < end; ord++ {
+		for ord := int(first); ord < r.blockEnd(block); ord++ {
 			n, m := r.docs.textLen[ord], r.docs.attrLen[ord]
 			if err := f(ord, raw[n:n+m]); err != nil {
 				return err
@@ -173,17 +177,17 @@ func (r *Reader) Full(ord int, buf *Buffer) (codec.View, error) {
 
 // Buffer holds the chunks that a View has read, one a column. The zero value
 // is ready; it belongs to one goroutine.
-type Buffer struct{ chunks map[column]*bufferedChunk }
+type Buffer struct{ chunks [slots]bufferedChunk }
 
 type bufferedChunk struct {
-	segment ID
-	first   uint32
-	data    []byte
+	reader uint64 // serial
+	first  uint32
+	data   []byte
 }
 
 // tokens returns the records of a document in one column.
 func (r *Reader) tokens(c column, ord int, buf *Buffer) ([]byte, error) {
-	col := r.columns[c]
+	col := r.columns[c.slot()]
 	if col == nil {
 		return nil, fmt.Errorf("colbertdb: segment %d has no column %s", r.meta.ID, c)
 	}
@@ -196,21 +200,14 @@ func (r *Reader) tokens(c column, ord int, buf *Buffer) ([]byte, error) {
 	if col.starts != nil {
 		first = col.starts[sort.Search(len(col.starts), func(i int) bool { return int(col.starts[i]) > ord })-1]
 	}
-	if buf.chunks == nil {
-		buf.chunks = map[column]*bufferedChunk{}
-	}
-	b := buf.chunks[c]
-	if b == nil {
-		b = &bufferedChunk{}
-		buf.chunks[c] = b
-	}
-	if b.segment != r.meta.ID || b.first != first || b.data == nil {
-		data, err := r.readChunk(c, col, int(first), int(to-from), b.data[:0])
-		if err != nil {
-			b.data = nil
+	b := &buf.chunks[c.slot()]
+	if b.reader != r.serial || b.first != first {
+		b.reader = 0 // until it is read whole
+		var err error
+		if b.data, err = r.readChunk(col, int(first), int(to-from), b.data[:0]); err != nil {
 			return nil, err
 		}
-		b.segment, b.first, b.data = r.meta.ID, first, data
+		b.reader, b.first = r.serial, first
 	}
 	at := from - r.docs.tokenStart[first]*stride
 	if at+to-from > int64(len(b.data)) {
@@ -221,13 +218,13 @@ func (r *Reader) tokens(c column, ord int, buf *Buffer) ([]byte, error) {
 
 // readChunk reads the chunk that starts with a document; of a document of size
 // bytes that is larger than a chunk, all pieces.
-func (r *Reader) readChunk(c column, col *tokenColumn, first, size int, dst []byte) ([]byte, error) {
-	dst, err := getChunk(r.db, chunkKey(r.meta.ID, c, uint32(first), 0), dst)
+func (r *Reader) readChunk(col *tokenColumn, first, size int, dst []byte) ([]byte, error) {
+	dst, err := getChunk(r.db, chunkKey(r.meta.ID, col.column, uint32(first), 0), dst)
 	if err != nil || size <= col.rule.maxBytes {
 		return dst, err
 	}
 	for at := col.rule.piece(); at < r.Tokens(first); at += col.rule.piece() {
-		if dst, err = getChunk(r.db, chunkKey(r.meta.ID, c, uint32(first), uint32(at)), dst); err != nil {
+		if dst, err = getChunk(r.db, chunkKey(r.meta.ID, col.column, uint32(first), uint32(at)), dst); err != nil {
 			return dst, err
 		}
 	}
@@ -253,7 +250,7 @@ func (r *Reader) ColumnSizes() []ColumnSize {
 func (r *Reader) Unpinned() int {
 	n := 0
 	for _, c := range r.columns {
-		if c.pinned.Load() == nil {
+		if c != nil && c.pinned.Load() == nil {
 			n++
 		}
 	}
@@ -262,7 +259,7 @@ func (r *Reader) Unpinned() int {
 
 // MemoryBytes is what the reader keeps in memory besides pinned columns.
 func (r *Reader) MemoryBytes() int64 {
-	n := int64(r.Len())*44 + int64(len(r.docs.ids))
+	n := int64(r.Len())*44 + int64(len(r.docs.ids)) + textBytes
 	if r.postings != nil {
 		n += r.postings.bytes()
 	}
@@ -272,10 +269,10 @@ func (r *Reader) MemoryBytes() int64 {
 // Pin loads a column, so that views of it alias memory.
 func (r *Reader) Pin(ctx context.Context, name string) error {
 	c := columnByName(name)
-	col := r.columns[c]
-	if col == nil {
+	if c.slot() < 0 || r.columns[c.slot()] == nil {
 		return fmt.Errorf("colbertdb: segment %d has no column %q", r.meta.ID, name)
 	}
+	col := r.columns[c.slot()]
 	if col.pinned.Load() != nil {
 		return nil
 	}
@@ -315,7 +312,7 @@ func (r *Reader) eachChunk(ctx context.Context, c column, f func(key, body []byt
 		}
 		val, err := it.ValueAndErr()
 		if err != nil {
-			return fmt.Errorf("colbertdb: reading %s: %w", describe(it.Key()), err)
+			return readError(describe(it.Key()), err)
 		}
 		body, err := checkSum(it.Key(), val)
 		if err != nil {
@@ -325,12 +322,18 @@ func (r *Reader) eachChunk(ctx context.Context, c column, f func(key, body []byt
 			return err
 		}
 	}
-	return it.Error()
+	if err := it.Error(); err != nil {
+		return readError(fmt.Sprintf("segment %d, column %s", r.meta.ID, c), err)
+	}
+	return nil
 }
 
 // Close lets go of pinned memory.
 func (r *Reader) Close() {
 	for _, c := range r.columns {
-		c.pinned.Store(nil)
+		if c != nil {
+			c.pinned.Store(nil)
+		}
 	}
+	r.lastText.Store(nil)
 }

@@ -26,7 +26,7 @@ var zstdCodec = sync.OnceValues(func() (*zstd.Encoder, *zstd.Decoder) {
 	if err != nil {
 		panic(err) // impossible: constant options
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(1<<30))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxFields))
 	if err != nil {
 		panic(err) // impossible: constant options
 	}
@@ -80,13 +80,14 @@ func (t *docTable) textBlocks() []uint32 {
 	return out
 }
 
-// fields returns the text and attributes of a document, in fresh memory.
+// fields returns the text and attributes of a document, which are not to be
+// changed.
 func (r *Reader) fields(ord int) (text, attrs []byte, err error) {
 	if r.docs.textLen[ord]+r.docs.attrLen[ord] == 0 {
 		return nil, nil, nil
 	}
 	block := sort.Search(len(r.textStart), func(i int) bool { return int(r.textStart[i]) > ord }) - 1
-	raw, err := r.textBlock(block)
+	raw, err := r.cachedTextBlock(block)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -97,21 +98,48 @@ func (r *Reader) fields(ord int) (text, attrs []byte, err error) {
 	return raw[:n:n], raw[n : n+m : n+m], nil
 }
 
-// textBlock reads one block and checks its length.
+// decodedText is a decompressed block.
+type decodedText struct {
+	block int
+	raw   []byte
+}
+
+// cachedTextBlock is textBlock with the last block kept: whoever reads documents
+// in order, such as a merge, decompresses each block once, not once a document.
+func (r *Reader) cachedTextBlock(block int) ([]byte, error) {
+	if d := r.lastText.Load(); d != nil && d.block == block {
+		return d.raw, nil
+	}
+	raw, err := r.textBlock(block)
+	if err == nil && len(raw) <= textBytes {
+		r.lastText.Store(&decodedText{block: block, raw: raw})
+	}
+	return raw, err
+}
+
+// textBlock reads one block.
 func (r *Reader) textBlock(block int) ([]byte, error) {
-	first := r.textStart[block]
-	end := r.Len()
-	if block+1 < len(r.textStart) {
-		end = int(r.textStart[block+1])
-	}
-	want := 0
-	for o := int(first); o < end; o++ {
-		want += int(r.docs.textLen[o]) + int(r.docs.attrLen[o])
-	}
-	key := chunkKey(r.meta.ID, colText, first, 0)
+	key := chunkKey(r.meta.ID, colText, r.textStart[block], 0)
 	packed, err := getChunk(r.db, key, nil)
 	if err != nil {
 		return nil, err
+	}
+	return r.decodeText(block, key, packed)
+}
+
+// blockEnd is the ordinal after the last document of a text block.
+func (r *Reader) blockEnd(block int) int {
+	if block+1 < len(r.textStart) {
+		return int(r.textStart[block+1])
+	}
+	return r.Len()
+}
+
+// decodeText decompresses a block and checks its length.
+func (r *Reader) decodeText(block int, key, packed []byte) ([]byte, error) {
+	want := 0
+	for o := int(r.textStart[block]); o < r.blockEnd(block); o++ {
+		want += int(r.docs.textLen[o]) + int(r.docs.attrLen[o])
 	}
 	_, dec := zstdCodec()
 	raw, err := dec.DecodeAll(packed, make([]byte, 0, want))

@@ -47,7 +47,7 @@ func getChunk(db *pebble.DB, key, dst []byte) ([]byte, error) {
 		if errors.Is(err, pebble.ErrNotFound) {
 			return dst, corrupt(describe(key), 0, "missing")
 		}
-		return dst, fmt.Errorf("colbertdb: reading %s: %w", describe(key), err)
+		return dst, readError(describe(key), err)
 	}
 	defer closer.Close()
 	body, err := checkSum(key, val)
@@ -69,11 +69,4 @@ func DecodeDocumentRef(b []byte) (DocNum, error) {
 		return 0, corrupt("document key", 0, "not a document number")
 	}
 	return DocNum(binary.LittleEndian.Uint64(body)), nil
-}
-
-// PebbleOptions are the options of a store's Pebble that the format depends on.
-func PebbleOptions() *pebble.Options {
-	o := &pebble.Options{FormatMajorVersion: pebble.FormatNewest}
-	o.EnsureDefaults()
-	return o
 }

@@ -5,51 +5,165 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
+	"sort"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
-// Verify reads every byte of the segment and checks every checksum, the sizes
-// of columns, the codes against the number of cells, the text blocks, and the
-// posting lists against the documents. It returns all that is wrong, joined.
-func (r *Reader) Verify(ctx context.Context, cells int) error {
+// Verify reads every byte of the segment: that each chunk that the metadata and
+// the document table call for is there, whole and of the right size, and no
+// other; that codes are below the number of cells; that text blocks decompress
+// to their length; that posting lists fit the documents. It returns all that is
+// wrong, joined, each a CorruptionError that names column and chunk.
+func (r *Reader) Verify(ctx context.Context, cells int) (err error) {
+	span := Span(r.meta.ID)
+	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return readError(fmt.Sprintf("segment %d", r.meta.ID), err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
 	var errs []error
-	for _, s := range r.meta.Columns {
-		c := columnByName(s.Name)
-		var size int64
-		err := r.eachChunk(ctx, c, func(key, body []byte) error {
-			size += int64(len(body))
-			if c != colCodes {
-				return nil
-			}
-			for i := 0; i+2 <= len(body); i += 2 {
-				if code := binary.LittleEndian.Uint16(body[i:]); int(code) >= cells {
-					return corrupt(describe(key), int64(i), "cell %d of %d", code, cells)
-				}
-			}
-			return nil
-		})
-		if want := r.meta.Tokens * int64(s.BytesPerToken); err == nil && size != want {
-			err = corrupt(fmt.Sprintf("segment %d, column %s", r.meta.ID, s.Name), 0, "%d bytes, want %d", size, want)
-		}
-		errs = append(errs, err)
-	}
-	// The tables in memory were checked when the segment was opened; what is on
-	// disk may have been damaged since.
-	for _, c := range []column{colDocs, colMeta, colPostings} {
-		errs = append(errs, r.eachChunk(ctx, c, func(_, _ []byte) error { return nil }))
-	}
-	if len(r.textStart) != r.meta.TextBlocks {
-		errs = append(errs, corrupt(fmt.Sprintf("segment %d, column text", r.meta.ID), 0, "%d blocks, metadata says %d", len(r.textStart), r.meta.TextBlocks))
-	}
-	for block := range r.textStart {
+	var total int64
+	it.First()
+	for want := range r.chunks() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := r.textBlock(block); err != nil {
+		key := chunkKey(r.meta.ID, want.column, want.ordinal, want.token)
+		for ; it.Valid() && slices.Compare(it.Key(), key) < 0; it.Next() {
+			errs = append(errs, corrupt(describe(it.Key()), 0, "does not belong to the segment"))
+		}
+		if !it.Valid() && it.Error() != nil {
+			return errors.Join(append(errs, readError(describe(key), it.Error()))...)
+		}
+		if !it.Valid() || !slices.Equal(it.Key(), key) {
+			errs = append(errs, corrupt(describe(key), 0, "missing"))
+			continue
+		}
+		val, err := it.ValueAndErr()
+		if err != nil {
+			errs = append(errs, readError(describe(key), err))
+		} else if err := r.verifyChunk(want, key, val, cells); err != nil {
 			errs = append(errs, err)
 		}
+		if want.column != colMeta {
+			total += int64(len(val))
+		}
+		it.Next()
 	}
-	errs = append(errs, r.verifyPostings())
-	return errors.Join(errs...)
+	for ; it.Valid(); it.Next() {
+		errs = append(errs, corrupt(describe(it.Key()), 0, "does not belong to the segment"))
+	}
+	if err := it.Error(); err != nil {
+		errs = append(errs, readError(fmt.Sprintf("segment %d", r.meta.ID), err))
+	}
+	if len(errs) == 0 && total != r.meta.Bytes {
+		errs = append(errs, corrupt(fmt.Sprintf("segment %d", r.meta.ID), 0, "%d bytes, metadata says %d", total, r.meta.Bytes))
+	}
+	return errors.Join(append(errs, r.verifyPostings())...)
+}
+
+// chunkRef is a chunk that a segment must have.
+type chunkRef struct {
+	column         column
+	ordinal, token uint32
+	size           int64 // without checksum; -1: follows from nothing else
+}
+
+// chunks yields the chunks of a segment in key order.
+func (r *Reader) chunks() iter.Seq[chunkRef] {
+	return func(yield func(chunkRef) bool) {
+		for _, c := range columnOrder {
+			var more bool
+			switch c {
+			case colMeta:
+				more = yield(chunkRef{column: c, size: -1})
+			case colDocs:
+				more = yieldNumbered(yield, c, r.meta.DocChunks, docChunk)
+			case colPostings:
+				more = yieldNumbered(yield, c, r.meta.PostChunks, 1)
+			case colText:
+				more = r.yieldText(yield)
+			default:
+				more = r.yieldTokens(yield, r.columns[c.slot()])
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+func yieldNumbered(yield func(chunkRef) bool, c column, n, step int) bool {
+	for i := range n {
+		if !yield(chunkRef{column: c, ordinal: uint32(i * step), size: -1}) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Reader) yieldText(yield func(chunkRef) bool) bool {
+	for _, first := range r.textStart {
+		if !yield(chunkRef{column: colText, ordinal: first, size: -1}) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Reader) yieldTokens(yield func(chunkRef) bool, col *tokenColumn) bool {
+	if col == nil {
+		return true
+	}
+	for first := 0; first < r.Len(); {
+		end := first + 1
+		if col.starts != nil {
+			end = r.Len()
+			if i := sort.Search(len(col.starts), func(i int) bool { return int(col.starts[i]) > first }); i < len(col.starts) {
+				end = int(col.starts[i])
+			}
+		}
+		tokens := r.docs.tokenStart[end] - r.docs.tokenStart[first]
+		piece := tokens
+		if tokens*int64(col.rule.stride) > int64(col.rule.maxBytes) {
+			piece = int64(col.rule.piece())
+		}
+		for at := int64(0); at < tokens; at += piece {
+			size := min(piece, tokens-at) * int64(col.rule.stride)
+			if !yield(chunkRef{column: col.column, ordinal: uint32(first), token: uint32(at), size: size}) {
+				return false
+			}
+		}
+		first = end
+	}
+	return true
+}
+
+// verifyChunk checks what one chunk holds. The document table and the postings
+// were decoded when the segment was opened: here only their bytes are in doubt.
+func (r *Reader) verifyChunk(want chunkRef, key, value []byte, cells int) error {
+	body, err := checkSum(key, value)
+	if err != nil {
+		return err
+	}
+	if want.size >= 0 && int64(len(body)) != want.size {
+		return corrupt(describe(key), 0, "%d bytes, want %d", len(body), want.size)
+	}
+	switch want.column {
+	case colCodes:
+		for i := 0; i < len(body); i += 2 {
+			if code := binary.LittleEndian.Uint16(body[i:]); int(code) >= cells {
+				return corrupt(describe(key), int64(i), "cell %d of %d", code, cells)
+			}
+		}
+	case colText:
+		block, _ := slices.BinarySearch(r.textStart, want.ordinal)
+		_, err = r.decodeText(block, key, body)
+	}
+	return err
 }
 
 // verifyPostings checks that every document has between one posting and one a token.

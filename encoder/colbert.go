@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/encoder/tokenizer"
@@ -40,7 +38,7 @@ type ColBERT struct {
 	session Session
 	info    Info
 	skip    map[int]bool
-	budget  int
+	graph   string // its file, for errors
 }
 
 var _ Encoder = (*ColBERT)(nil)
@@ -48,9 +46,11 @@ var _ Encoder = (*ColBERT)(nil)
 // tokenBudget is the number of positions of a batch, padding included.
 const tokenBudget = 4096
 
-// NewColBERT returns the encoder of a model folder; it owns the session.
-func NewColBERT(f *Folder, s Session) *ColBERT {
-	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, session: s, skip: map[int]bool{}, budget: tokenBudget}
+// NewColBERT returns the encoder of a model folder. It runs the session once, on
+// an empty document, so that a graph that does not fit the folder's conventions
+// is an error here. The encoder owns the session; after an error the caller does.
+func NewColBERT(f *Folder, s Session) (*ColBERT, error) {
+	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, session: s, skip: map[int]bool{}, graph: f.GraphName}
 	for _, word := range c.cfg.Skip {
 		if id, ok := c.tok.ID(word); ok {
 			c.skip[id] = true
@@ -60,7 +60,10 @@ func NewColBERT(f *Folder, s Session) *ColBERT {
 		Name: c.cfg.Name, Fingerprint: f.Fingerprint, Dim: c.cfg.Dim,
 		QueryMaxLen: c.cfg.QueryLength, DocMaxLen: c.cfg.DocumentLength, Location: f.location,
 	}
-	return c
+	if _, err := c.EncodeDocuments(context.Background(), []string{""}); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Info names the model.
@@ -80,10 +83,7 @@ type sequence struct {
 // sequence puts markers around a text's tokens and cuts it to length.
 func (c *ColBERT) sequence(text string, marker *int, length int) sequence {
 	tokens := c.tok.Encode(text)
-	room := length - 2
-	if marker != nil {
-		room--
-	}
+	room := c.room(marker, length)
 	var s sequence
 	if len(tokens) > room {
 		s.truncated = len(tokens) - room
@@ -101,6 +101,14 @@ func (c *ColBERT) sequence(text string, marker *int, length int) sequence {
 	}
 	add(c.cfg.SepID, Span{})
 	return s
+}
+
+// room returns how many tokens of a text fit between the special ones.
+func (c *ColBERT) room(marker *int, length int) int {
+	if marker != nil {
+		length--
+	}
+	return length - 2 // [CLS] and [SEP]
 }
 
 func (c *ColBERT) querySequence(text string) sequence {
@@ -201,7 +209,7 @@ func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vec
 		cols := len(seqs[order[0]].ids)
 		rows := 1
 		// No row is padded by more than a quarter.
-		for rows < len(order) && (rows+1)*cols <= c.budget && len(seqs[order[rows]].ids)*4 >= cols*3 {
+		for rows < len(order) && (rows+1)*cols <= tokenBudget && len(seqs[order[rows]].ids)*4 >= cols*3 {
 			rows++
 		}
 		b := Batch{Rows: rows, Cols: cols}
@@ -219,8 +227,8 @@ func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vec
 			return err
 		}
 		if dim != c.cfg.Dim || len(vectors) != rows*cols*dim {
-			return fmt.Errorf("%w: %s: %s says dimension %d, the graph gives %d (%d values for %d × %d tokens)",
-				ErrModel, c.info.Location, c.cfg.cfgName, c.cfg.Dim, dim, len(vectors), rows, cols)
+			return fmt.Errorf("%w: %s: %s says dimension %d, %s gives %d (%d values for %d × %d tokens)",
+				ErrModel, c.info.Location, c.cfg.cfgName, c.cfg.Dim, c.graph, dim, len(vectors), rows, cols)
 		}
 		for r, i := range order[:rows] {
 			if err := each(i, vectors[r*cols*dim:(r+1)*cols*dim]); err != nil {
@@ -242,61 +250,4 @@ func (c *ColBERT) DocumentSpans(text string) []Span {
 		}
 	}
 	return out
-}
-
-// Windows cuts a text into ranges that fit a document.
-func (c *ColBERT) Windows(text string, overlap int) []Span {
-	room := c.cfg.DocumentLength - 3
-	tokens := c.tok.Encode(text)
-	if len(tokens) <= room {
-		return []Span{{0, len(text)}}
-	}
-	overlap = max(0, min(overlap, room/2))
-	var out []Span
-	for from := 0; ; {
-		to := min(from+room, len(tokens))
-		if to < len(tokens) {
-			to = cut(text, tokens, from+room/2, to)
-		}
-		start := tokens[from].Start
-		if from == 0 {
-			start = 0
-		}
-		end := tokens[to-1].End
-		if to == len(tokens) {
-			return append(out, Span{start, len(text)})
-		}
-		out = append(out, Span{start, end})
-		from = wordStart(text, tokens, max(to-overlap, from+1), to)
-	}
-}
-
-// cut finds the best end for a window between two tokens: after a sentence,
-// else between words, else at the last.
-func cut(text string, tokens []tokenizer.Token, low, high int) int {
-	words := high
-	for i := high; i > low; i-- {
-		gap := text[tokens[i-1].End:tokens[i].Start]
-		if gap == "" {
-			continue
-		}
-		if words == high && words != i && text[tokens[high-1].End:tokens[high].Start] == "" {
-			words = i
-		}
-		last, _ := utf8.DecodeLastRuneInString(text[:tokens[i-1].End])
-		if strings.ContainsRune(".!?。！？", last) || strings.Contains(gap, "\n\n") {
-			return i
-		}
-	}
-	return words
-}
-
-// wordStart moves a start forward to the beginning of a word.
-func wordStart(text string, tokens []tokenizer.Token, i, limit int) int {
-	for j := i; j < limit; j++ {
-		if text[tokens[j-1].End:tokens[j].Start] != "" {
-			return j
-		}
-	}
-	return i
 }

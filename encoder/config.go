@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -27,11 +28,14 @@ type Config struct {
 	DocumentLength         int      `json:"document_length"` // tokens, special ones included
 	QueryExpansion         bool     `json:"query_expansion"` // fill queries up with [MASK]
 	AttendToExpansion      bool     `json:"attend_to_expansion"`
-	UsesTokenTypes         bool     `json:"uses_token_types"`
-	Skip                   []string `json:"skip"` // tokens of documents that get no vector
+	UsesTokenTypes         *bool    `json:"uses_token_types"` // nil: the folder does not say
+	Skip                   []string `json:"skip"`             // tokens of documents that get no vector
 	ClsID, SepID           int      `json:"-"`
 	MaskID, PadID          int      `json:"-"`
 	tokenizerName, cfgName string
+	// What resolve compares with the tokenizer.
+	queryPrefix, documentPrefix string
+	lowercase                   bool
 }
 
 // Folder is a model folder that has been read: graph, tokenizer, conventions.
@@ -43,6 +47,9 @@ type Folder struct {
 	Fingerprint string // over graph, tokenizer and conventions
 	location    string
 }
+
+// ConfigName returns the file that the conventions were read from.
+func (f *Folder) ConfigName() string { return f.Config.cfgName }
 
 // punctuation is Python's string.punctuation, the skip list of the reference.
 const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -139,10 +146,11 @@ type onnxConfig struct {
 	QueryExpansion    bool     `json:"do_query_expansion"`
 	AttendToExpansion bool     `json:"attend_to_expansion_tokens"`
 	Dim               int      `json:"embedding_dim"`
-	UsesTokenTypes    bool     `json:"uses_token_type_ids"`
+	UsesTokenTypes    *bool    `json:"uses_token_type_ids"`
 	MaskID            *int     `json:"mask_token_id"`
 	PadID             *int     `json:"pad_token_id"`
 	SkipWords         []string `json:"skiplist_words"`
+	Lowercase         bool     `json:"do_lower_case"`
 }
 
 func (c *Config) readONNX(b []byte) error {
@@ -150,19 +158,12 @@ func (c *Config) readONNX(b []byte) error {
 	if err := json.Unmarshal(b, &o); err != nil {
 		return err
 	}
-	for _, m := range []struct {
-		prefix, key string
-		id          *int
-	}{{o.QueryPrefix, "query_prefix", o.QueryPrefixID}, {o.DocumentPrefix, "document_prefix", o.DocumentPrefixID}} {
-		if m.prefix != "" && m.id == nil {
-			return fmt.Errorf("%s is %q without %s_id", m.key, m.prefix, m.key)
-		}
-	}
 	*c = Config{
 		Name: o.Name, Dim: o.Dim, QueryMarker: o.QueryPrefixID, DocumentMarker: o.DocumentPrefixID,
 		QueryLength: o.QueryLength, DocumentLength: o.DocumentLength,
 		QueryExpansion: o.QueryExpansion, AttendToExpansion: o.AttendToExpansion,
 		UsesTokenTypes: o.UsesTokenTypes, Skip: o.SkipWords, MaskID: -1, PadID: -1,
+		queryPrefix: o.QueryPrefix, documentPrefix: o.DocumentPrefix, lowercase: o.Lowercase,
 	}
 	if o.MaskID != nil {
 		c.MaskID = *o.MaskID
@@ -175,14 +176,13 @@ func (c *Config) readONNX(b []byte) error {
 
 // The form of Stanford's ColBERT.
 type stanfordConfig struct {
-	Dim             int             `json:"dim"`
-	QueryMaxLen     int             `json:"query_maxlen"`
-	DocMaxLen       int             `json:"doc_maxlen"`
-	MaskPunctuation bool            `json:"mask_punctuation"`
-	AttendToMask    bool            `json:"attend_to_mask_tokens"`
-	QueryToken      string          `json:"query_token_id"`
-	DocToken        string          `json:"doc_token_id"`
-	Checkpoint      json.RawMessage `json:"checkpoint"`
+	Dim             int    `json:"dim"`
+	QueryMaxLen     int    `json:"query_maxlen"`
+	DocMaxLen       int    `json:"doc_maxlen"`
+	MaskPunctuation bool   `json:"mask_punctuation"`
+	AttendToMask    bool   `json:"attend_to_mask_tokens"`
+	QueryToken      string `json:"query_token_id"`
+	DocToken        string `json:"doc_token_id"`
 }
 
 func (c *Config) readStanford(b []byte) error {
@@ -202,16 +202,12 @@ func (c *Config) readStanford(b []byte) error {
 	}
 	*c = Config{
 		Dim: s.Dim, QueryLength: s.QueryMaxLen, DocumentLength: s.DocMaxLen, QueryExpansion: true,
-		AttendToExpansion: s.AttendToMask, UsesTokenTypes: true, MaskID: -1, PadID: -1,
+		AttendToExpansion: s.AttendToMask, MaskID: -1, PadID: -1,
+		queryPrefix: cmp.Or(s.QueryToken, "[unused0]"), documentPrefix: cmp.Or(s.DocToken, "[unused1]"),
 	}
 	if s.MaskPunctuation {
 		c.Skip = strings.Split(punctuation, "")
 	}
-	query, document := 1, 2 // [unused0] and [unused1]
-	if s.QueryToken != "" && s.QueryToken != "[unused0]" || s.DocToken != "" && s.DocToken != "[unused1]" {
-		return fmt.Errorf("markers %q and %q are not [unused0] and [unused1]", s.QueryToken, s.DocToken)
-	}
-	c.QueryMarker, c.DocumentMarker = &query, &document
 	return nil
 }
 
@@ -231,14 +227,39 @@ func (c *Config) resolve(t *tokenizer.Tokenizer) error {
 		}
 		*s.id = id
 	}
-	for _, marker := range []*int{c.QueryMarker, c.DocumentMarker} {
-		if marker != nil && t.Piece(*marker) == "" {
-			return fmt.Errorf("%s names marker %d, which %s does not have", c.cfgName, *marker, c.tokenizerName)
-		}
+	var err error
+	if c.QueryMarker, err = c.marker(t, "query", c.queryPrefix, c.QueryMarker); err != nil {
+		return err
+	}
+	if c.DocumentMarker, err = c.marker(t, "document", c.documentPrefix, c.DocumentMarker); err != nil {
+		return err
+	}
+	if c.lowercase && !t.Lowercase() {
+		return fmt.Errorf("%s says do_lower_case, %s does not lower-case", c.cfgName, c.tokenizerName)
 	}
 	if c.Dim < 1 || c.QueryLength < 4 || c.DocumentLength < 4 {
 		return fmt.Errorf("%s: dimension %d, query length %d, document length %d", c.cfgName, c.Dim, c.QueryLength, c.DocumentLength)
 	}
 	slices.Sort(c.Skip)
 	return nil
+}
+
+// marker finds the token that marks a side. The configuration gives its text,
+// its id, or both; neither means that there is none.
+func (c *Config) marker(t *tokenizer.Tokenizer, side, text string, id *int) (*int, error) {
+	known, ok := t.ID(text)
+	if !ok {
+		known, ok = t.ID(strings.TrimSpace(text))
+	}
+	switch {
+	case id != nil && t.Piece(*id) == "":
+		return nil, fmt.Errorf("%s marks the %s side with id %d, which %s does not have", c.cfgName, side, *id, c.tokenizerName)
+	case id != nil && text != "" && ok && known != *id:
+		return nil, fmt.Errorf("%s marks the %s side with %q and id %d, %s has it at %d", c.cfgName, side, text, *id, c.tokenizerName, known)
+	case id == nil && text != "" && !ok:
+		return nil, fmt.Errorf("%s marks the %s side with %q, which %s does not have", c.cfgName, side, text, c.tokenizerName)
+	case id == nil && text != "":
+		return &known, nil
+	}
+	return id, nil
 }

@@ -36,5 +36,9 @@ func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encoder.NewColBERT(f, s), nil
+	c, err := encoder.NewColBERT(f, s)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return c, nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -49,6 +51,8 @@ type session struct {
 	run      *ort.DynamicAdvancedSession
 	inputs   []string
 	location string
+	config   string // the file that dim comes from
+	dim      int
 	float16  bool
 }
 
@@ -64,18 +68,19 @@ func newSession(f *encoder.Folder, o Options) (encoder.Session, error) {
 	if err != nil {
 		return fail(err)
 	}
-	s := &session{location: where}
+	s := &session{location: where, config: f.ConfigName(), dim: f.Config.Dim}
 	for _, in := range inputs {
-		switch in.Name {
-		case "input_ids", "attention_mask", "token_type_ids":
-			s.inputs = append(s.inputs, in.Name)
-		default:
-			return fail(fmt.Errorf("unknown input %q; known are input_ids, attention_mask, token_type_ids", in.Name))
-		}
+		s.inputs = append(s.inputs, in.Name)
+	}
+	if err := checkInputs(s.inputs, f.Config.UsesTokenTypes); err != nil {
+		return fail(err)
 	}
 	out, err := pickOutput(outputs)
 	if err != nil {
 		return fail(err)
+	}
+	if dim := out.Dimensions[2]; dim > 0 && dim != int64(s.dim) {
+		return fail(fmt.Errorf("its output %q has dimension %d, %s says %d", out.Name, dim, s.config, s.dim))
 	}
 	s.float16 = out.DataType == ort.TensorElementDataTypeFloat16
 	so, err := ort.NewSessionOptions()
@@ -101,6 +106,24 @@ func newSession(f *encoder.Folder, o Options) (encoder.Session, error) {
 		return fail(err)
 	}
 	return s, nil
+}
+
+// checkInputs compares a graph's inputs with what the folder's conventions say.
+func checkInputs(names []string, usesTypes *bool) error {
+	for _, name := range names {
+		if !slices.Contains([]string{"input_ids", "attention_mask", "token_type_ids"}, name) {
+			return fmt.Errorf("unknown input %q; known are input_ids, attention_mask, token_type_ids", name)
+		}
+	}
+	for _, name := range []string{"input_ids", "attention_mask"} {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("no input %s", name)
+		}
+	}
+	if has := slices.Contains(names, "token_type_ids"); usesTypes != nil && has != *usesTypes {
+		return fmt.Errorf("uses_token_type_ids is %v in onnx_config.json, and the graph's inputs are %s", *usesTypes, strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // pickOutput finds the token vectors among a graph's outputs: by name, else the
@@ -157,35 +180,38 @@ func (s *session) Run(ctx context.Context, b encoder.Batch) ([]float32, int, err
 		}
 		values = append(values, t)
 	}
+	if s.float16 {
+		return s.runFloat16(values, b)
+	}
 	outputs := []ort.Value{nil}
 	if err := s.run.Run(values, outputs); err != nil {
 		return nil, 0, s.fail(err)
 	}
 	defer outputs[0].Destroy()
-	return s.read(outputs[0])
+	out, ok := outputs[0].(*ort.Tensor[float32])
+	if !ok || len(out.GetShape()) != 3 {
+		return nil, 0, s.fail(fmt.Errorf("an output of type %T and shape %v", outputs[0], outputs[0].GetShape()))
+	}
+	return append([]float32(nil), out.GetData()...), int(out.GetShape()[2]), nil
 }
 
-// read copies an output out of the runtime's memory.
-func (s *session) read(v ort.Value) ([]float32, int, error) {
-	shape := v.GetShape()
-	if len(shape) != 3 {
-		return nil, 0, s.fail(fmt.Errorf("output of shape %v", shape))
+// runFloat16 runs a graph whose output the Go binding cannot allocate itself:
+// it gets memory of the size that the conventions ask for, which the runtime
+// checks.
+func (s *session) runFloat16(inputs []ort.Value, b encoder.Batch) ([]float32, int, error) {
+	out := make([]float32, b.Rows*b.Cols*s.dim)
+	raw := make([]byte, 2*len(out))
+	shape := ort.NewShape(int64(b.Rows), int64(b.Cols), int64(s.dim))
+	t, err := ort.NewCustomDataTensor(shape, raw, ort.TensorElementDataTypeFloat16)
+	if err != nil {
+		return nil, 0, s.fail(err)
 	}
-	dim := int(shape[2])
-	switch t := v.(type) {
-	case *ort.Tensor[float32]:
-		return append([]float32(nil), t.GetData()...), dim, nil
-	case *ort.CustomDataTensor:
-		if s.float16 {
-			raw := t.GetData()
-			out := make([]float32, len(raw)/2)
-			for i := range out {
-				out[i] = simd.F16(uint16(raw[2*i]) | uint16(raw[2*i+1])<<8)
-			}
-			return out, dim, nil
-		}
+	defer t.Destroy()
+	if err := s.run.Run(inputs, []ort.Value{t}); err != nil {
+		return nil, 0, s.fail(fmt.Errorf("for the dimension %d that %s says: %w", s.dim, s.config, err))
 	}
-	return nil, 0, s.fail(fmt.Errorf("output of type %T", v))
+	simd.F16ToF32(out, raw)
+	return out, s.dim, nil
 }
 
 func (s *session) fail(err error) error {

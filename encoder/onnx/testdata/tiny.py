@@ -28,7 +28,7 @@ def model(types, half, nan):
     weights = table.copy()
     if nan:
         weights[PIECES.index("nan")] = np.nan
-    init = {"table": weights, "axis1": np.array([1]), "axis2": np.array([2]), "kinds": np.array([[0] * DIM, [1] * DIM], np.float32)}
+    init = {"table": weights, "axis1": np.array([1]), "axis2": np.array([2])}
     node = helper.make_node
     nodes = [
         node("Gather", ["table", "input_ids"], ["tokens"]),
@@ -44,6 +44,7 @@ def model(types, half, nan):
     inputs = ["input_ids", "attention_mask"]
     if types:
         inputs.append("token_type_ids")
+        init["kinds"] = np.array([[0] * DIM, [1] * DIM], np.float32)
         nodes += [node("Gather", ["kinds", "token_type_ids"], ["kind"]), node("Add", ["mixed", "kind"], ["kinded"])]
         last = "kinded"
     out = "last_hidden_state" if half else "embeddings"

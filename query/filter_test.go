@@ -293,6 +293,7 @@ func FuzzParseFilter(f *testing.F) {
 
 func FuzzParseFilterText(f *testing.F) {
 	f.Add(`year >= 2020 and lang in ("en", "de")`)
+	f.Add("a = nan or \xff = 1 or b = \"\\xff\"")
 	f.Add(`not (a.b prefix "x" or exists(c))`)
 	f.Fuzz(func(t *testing.T, in string) {
 		parsed, err := ParseFilterText(in)

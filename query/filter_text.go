@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,6 +20,9 @@ import (
 func ParseFilterText(s string) (*Filter, error) {
 	if len(s) > maxFilterBytes {
 		return nil, fmt.Errorf("%w: filter of %d bytes, the limit is %d", ErrInvalid, len(s), maxFilterBytes)
+	}
+	if !utf8.ValidString(s) {
+		return nil, fmt.Errorf("%w: filter is not valid UTF-8", ErrInvalid)
 	}
 	p := &textParser{in: s}
 	p.next()
@@ -205,7 +209,7 @@ func (p *textParser) value() (any, error) {
 	switch {
 	case strings.HasPrefix(tok, `"`):
 		s, err := strconv.Unquote(tok)
-		if err != nil {
+		if err != nil || !utf8.ValidString(s) {
 			return nil, p.unexpected("a quoted string")
 		}
 		p.next()
@@ -218,7 +222,7 @@ func (p *textParser) value() (any, error) {
 		return nil, nil
 	}
 	n, err := strconv.ParseFloat(tok, 64)
-	if err != nil {
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 		return nil, p.unexpected(`a value ("text", number, true, false or null)`)
 	}
 	p.next()

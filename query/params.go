@@ -87,6 +87,7 @@ func (p Params) withDefaults() Params {
 		p.Exact = true
 	}
 	b := budgets[p.Effort]
+	b.Cells = max(b.Cells, min(p.NProbe, MaxNProbe))
 	def := func(v *int, d int) {
 		if *v == 0 {
 			*v = d
@@ -96,7 +97,6 @@ func (p Params) withDefaults() Params {
 	def(&p.NProbe, b.NProbe)
 	def(&p.NFullScores, max(b.NFullScores, 3*p.K))
 	def(&p.NA, max(b.NA, 10*p.K, 2*p.NFullScores))
-	p.Cells = max(p.Cells, min(p.NProbe, MaxNProbe))
 	return p
 }
 
@@ -105,12 +105,12 @@ func (p Params) validate() error {
 	switch {
 	case p.K < 1 || p.K > MaxK:
 		return fmt.Errorf("%w: K is %d, it must be 1 to %d", ErrInvalid, p.K, MaxK)
+	case effortNames[p.Effort] == "":
+		return fmt.Errorf("%w: unknown effort %d: use fast, default, high or full", ErrInvalid, p.Effort)
 	case p.NProbe < 1 || p.NProbe > MaxNProbe:
 		return fmt.Errorf("%w: NProbe is %d, it must be 1 to %d", ErrInvalid, p.NProbe, MaxNProbe)
 	case p.Cells < 1 || p.NA < 1 || p.NFullScores < 1 || p.GroupSize < 1:
 		return fmt.Errorf("%w: Cells, NA, NFullScores and GroupSize must not be negative", ErrInvalid)
-	case effortNames[p.Effort] == "":
-		return fmt.Errorf("%w: unknown effort %d", ErrInvalid, p.Effort)
 	}
 	return nil
 }

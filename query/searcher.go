@@ -75,6 +75,9 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 	if err := p.validate(); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	s.res, s.sources, s.rank, s.sp, s.p = &Result{Params: p}, sources, ranking{sources}, sp, p
 	s.clock = time.Now()
 	defer func() { s.res, s.sources, s.rank, s.p.Filter = nil, nil, ranking{}, nil }()
@@ -209,7 +212,7 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 		}
 		s.stage("postings")
 		// A filter, or deletes, can leave few of the documents in the lists.
-		if len(s.gen.found) >= min(p.NA, s.matches) || s.p.Filter == nil && len(s.gen.found) >= max(want, p.NFullScores) {
+		if len(s.gen.found) >= min(max(p.NA, want), s.matches) || s.p.Filter == nil && len(s.gen.found) >= max(want, p.NFullScores) {
 			break
 		}
 		if p.NProbe >= MaxNProbe || p.NProbe >= s.sp.Routing.NumCentroids() {

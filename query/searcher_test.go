@@ -51,7 +51,7 @@ func TestExactSearchIsBruteForce(t *testing.T) {
 		// However narrow the budgets, there are min(k, allowed) hits, each with
 		// its own score, in order, and none that is not allowed.
 		p := narrow
-		p.K, p.NA, p.Filter = k, k, f
+		p.K, p.Filter = k, f
 		res := mustSearch(t, s, q, srcs, e.space, p)
 		got := answers(res.Hits)
 		if len(got) != min(k, len(want)) {
@@ -410,6 +410,7 @@ func TestInvalidParams(t *testing.T) {
 	q := testQuery(t, rand.New(rand.NewPCG(13, 13)), 4)
 	for field, p := range map[string]Params{
 		"K": {K: -1}, "NProbe": {NProbe: -1}, "NA": {NA: -1}, "NFullScores": {NFullScores: -3}, "GroupSize": {GroupSize: -1},
+		"Cells": {Cells: -3, NProbe: 1}, "effort": {Effort: 9},
 	} {
 		_, err := NewSearcher().Search(context.Background(), q, nil, e.space, p)
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), field) {

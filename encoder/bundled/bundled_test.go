@@ -71,7 +71,7 @@ func TestVectorsEqualTheExporters(t *testing.T) {
 			for d, x := range want {
 				dot += float64(x) * float64(got.Row(i)[d])
 			}
-			if math.Abs(dot-1) > 1e-3 {
+			if math.Abs(dot-1) > 1e-4 {
 				t.Errorf("%q, token %d: cosine %v", c.Text, i, dot)
 			}
 		}

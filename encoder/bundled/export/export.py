@@ -156,6 +156,7 @@ def build(w, projection, quantise, layers=LAYERS):
 def session(model, threads=2):
     o = ort.SessionOptions()
     o.intra_op_num_threads = threads
+    o.add_session_config_entry("session.disable_quant_qdq", "1")  # as package onnx does
     return ort.InferenceSession(model, o, providers=["CPUExecutionProvider"])
 
 

@@ -77,9 +77,10 @@ type Encoder struct {
 	cb        *Codebook
 	rt        *Routing
 
-	i8, plain           []int8
-	packed, lanes, rows []int16
-	cells               []int32
+	i8, plain     []int8
+	packed, token []int16
+	best, ids     [][simd.Lanes]int32
+	cells, scores []int32
 }
 
 // NewEncoder returns an encoder; cb and rt are both nil for a flat collection.
@@ -174,10 +175,6 @@ func lengthByte(length float64) byte {
 	return byte(max(0, min(255, math.RoundToEven(128/max(length, 1e-9))-80)))
 }
 
-// factor is the multiplier of simd's expansion for a length byte: units of
-// codebookScale become int8 units of a document with the given exponent.
-func factor(length byte, exp uint8) int16 { return int16(4*(int(length)+80)) >> exp }
-
 // assignCells finds the cell with the greatest dot product for each token, and
 // leaves the tokens in e.plain at the plain scale: where a token belongs must
 // not depend on its document's exponent.
@@ -189,33 +186,35 @@ func (e *Encoder) assignCells(unit Matrix) {
 		quantizeRow(e.plain[t*e.dim:(t+1)*e.dim], unit.Row(t), IntScale(e.dim))
 	}
 	e.packed = packLanes(e.packed, e.plain, e.dim)
-	for first := 0; first < n; first += simd.Lanes {
-		var best, ids [simd.Lanes]int32
-		argmaxAll(e.packed[first*e.dim:], e.cb.units, e.dim, &best, &ids)
-		copy(e.cells[first:n], ids[:])
+	e.best, e.ids = resize(e.best, blocksOf(n)), resize(e.ids, blocksOf(n))
+	argmaxAll(e.packed, e.cb.units, e.dim, e.best, e.ids)
+	for b := range e.ids {
+		copy(e.cells[b*simd.Lanes:], e.ids[b][:])
 	}
 }
 
-// assignCentroids finds each token's best fine centroid inside its cell.
+// assignCentroids finds each token's best fine centroid inside its cell, the
+// first of equals.
 func (e *Encoder) assignCentroids(out []uint32) []uint32 {
 	dim := e.dim
-	e.lanes = resize(e.lanes, dim*simd.Lanes)
+	e.token, e.scores = resize(e.token, dim), resize(e.scores, rowBatch)
 	for t := range out {
-		c := e.cells[t]
-		first, last := e.rt.Start[c], e.rt.Start[c+1]
-		out[t] = first
+		first, last := int(e.rt.Start[e.cells[t]]), int(e.rt.Start[e.cells[t]+1])
+		out[t] = uint32(first)
 		if last-first < 2 {
 			continue
 		}
-		simd.PackLanes(e.lanes, e.plain[t*dim:(t+1)*dim], dim)
-		best, ids := lowest, [simd.Lanes]int32{}
-		for at := int(first); at < int(last); at += rowBatch {
-			n := min(int(last)-at, rowBatch)
-			e.rows = resize(e.rows, rowBatch*dim)
-			widen(e.rows, e.rt.Centroids[at*dim:(at+n)*dim])
-			simd.ArgmaxRows(e.lanes, e.rows, n, dim, int32(at), &best, &ids)
+		simd.Widen(e.token, e.plain[t*dim:(t+1)*dim])
+		best := int32(math.MinInt32)
+		for at := first; at < last; at += rowBatch {
+			n := min(last-at, rowBatch)
+			simd.DotRows(e.token, e.rt.Centroids[at*dim:(at+n)*dim], n, dim, e.scores)
+			for i, s := range e.scores[:n] {
+				if s > best {
+					best, out[t] = s, uint32(at+i)
+				}
+			}
 		}
-		out[t] = uint32(ids[0])
 	}
 	return out
 }

@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/colbertdb-go/colbertdb/internal/simd"
@@ -18,7 +20,9 @@ type Probe struct {
 // centroids of the union of those cells for all tokens at once. It is used by
 // one goroutine at a time and allocates nothing once warm.
 type Prober struct {
-	scores []int32 // [rows][16] of the block in hand
+	scores []int32  // [rows][16] of the block in hand
+	above  []uint16 // [rows] of the block in hand: lanes worth a look
+	floor  [simd.Lanes]int32
 	rows   []int16
 	cells  []uint32 // union of the chosen cells, ascending
 	chosen []bool   // by cell
@@ -39,11 +43,10 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 	p.reset(q.Tokens, n)
 	dim := q.Dim
 	p.rows = resize(p.rows, rowBatch*dim)
-	p.scores = resize(p.scores, rowBatch*simd.Lanes)
 	for _, c := range p.cells {
 		for at := int(rt.Start[c]); at < int(rt.Start[c+1]); at += rowBatch {
 			m := min(rowBatch, int(rt.Start[c+1])-at)
-			widen(p.rows, rt.Centroids[at*dim:(at+m)*dim])
+			simd.Widen(p.rows, rt.Centroids[at*dim:(at+m)*dim])
 			p.offer(q, p.rows, m, uint32(at))
 		}
 	}
@@ -63,10 +66,8 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 // chooseCells leaves the union of every token's best cells in p.cells.
 func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int) {
 	p.reset(q.Tokens, cells)
-	batch := max(1, 512*128/q.Dim)
-	p.scores = resize(p.scores, batch*simd.Lanes)
-	for at := 0; at < cb.NumCells(); at += batch {
-		p.offer(q, cb.units[at*q.Dim:], min(batch, cb.NumCells()-at), uint32(at))
+	for at := 0; at < cb.NumCells(); at += rowBatch {
+		p.offer(q, cb.units[at*q.Dim:], min(rowBatch, cb.NumCells()-at), uint32(at))
 	}
 	p.chosen = resize(p.chosen, cb.NumCells())
 	clear(p.chosen)
@@ -82,21 +83,36 @@ func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int) {
 	slices.Sort(p.cells)
 }
 
-// offer scores rows for every token and keeps the best of each.
+// offer scores up to rowBatch rows for every token and keeps the best of each.
+// The kernel marks the scores above what a token's worst kept row had before
+// the batch; they are few once the first rows are seen.
 func (p *Prober) offer(q *Query, rows []int16, n int, base uint32) {
+	p.scores, p.above = resize(p.scores, rowBatch*simd.Lanes), resize(p.above, rowBatch)
 	for b := range q.blocks() {
-		simd.ScoreRows(q.block(b), rows, n, q.Dim, p.scores)
-		first := b * simd.Lanes
-		for l := range min(simd.Lanes, q.Tokens-first) {
-			top := &p.tops[first+l]
-			for r := range n {
-				if s := p.scores[r*simd.Lanes+l]; s > top.floor {
-					top.push(s, base+uint32(r))
+		tops := p.tops[b*simd.Lanes : min((b+1)*simd.Lanes, q.Tokens)]
+		p.floor = highest // lanes without a token never ask for attention
+		for l := range tops {
+			p.floor[l] = tops[l].floor
+		}
+		simd.ScanRows(q.block(b), rows, n, q.Dim, &p.floor, p.scores, p.above)
+		for r, lanes := range p.above[:n] {
+			for ; lanes != 0; lanes &= lanes - 1 {
+				l := bits.TrailingZeros16(lanes)
+				if s := p.scores[r*simd.Lanes+l]; s > tops[l].floor {
+					tops[l].push(s, base+uint32(r))
 				}
 			}
 		}
 	}
 }
+
+// highest is a floor that no score exceeds.
+var highest = func() (h [simd.Lanes]int32) {
+	for i := range h {
+		h[i] = math.MaxInt32
+	}
+	return h
+}()
 
 func (p *Prober) reset(tokens, n int) {
 	if cap(p.tops) < tokens {

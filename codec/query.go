@@ -16,6 +16,7 @@ type Query struct {
 	I8          []int8    // [Tokens][Dim] in ±127
 	Scale       []float32 // [Tokens]: component = I8 · Scale
 	packed      []int16   // [blocks][Dim/2][16][2]: simd's lanes
+	packedF32   []float32 // [blocks][Dim][16]
 }
 
 // NewQuery validates, normalises and quantises the token vectors of a query;
@@ -42,11 +43,16 @@ func NewQuery(m Matrix) (*Query, error) {
 		quantizeRow(q.I8[t*q.Dim:(t+1)*q.Dim], row, 127/top)
 	}
 	q.packed = packLanes(nil, q.I8, q.Dim)
+	size := q.Dim * simd.Lanes
+	q.packedF32 = make([]float32, q.blocks()*size)
+	for b := range q.blocks() {
+		simd.PackLanesF32(q.packedF32[b*size:], q.F32[b*size:min((b+1)*size, len(q.F32))], q.Dim)
+	}
 	return q, nil
 }
 
 // blocks is the number of packed blocks of 16 lanes.
-func (q *Query) blocks() int { return (q.Tokens + simd.Lanes - 1) / simd.Lanes }
+func (q *Query) blocks() int { return blocksOf(q.Tokens) }
 
 // block returns packed block b.
 func (q *Query) block(b int) []int16 {
@@ -54,19 +60,19 @@ func (q *Query) block(b int) []int16 {
 	return q.packed[b*size : (b+1)*size]
 }
 
+// blockF32 returns packed block b of the unit vectors.
+func (q *Query) blockF32(b int) []float32 {
+	size := q.Dim * simd.Lanes
+	return q.packedF32[b*size : (b+1)*size]
+}
+
 // packLanes packs any number of int8 vectors into blocks of 16 lanes.
 func packLanes(dst []int16, vectors []int8, dim int) []int16 {
-	n := len(vectors) / dim
 	size := dim * simd.Lanes
-	blocks := (n + simd.Lanes - 1) / simd.Lanes
-	if cap(dst) < blocks*size {
-		dst = make([]int16, blocks*size)
-	}
-	dst = dst[:blocks*size]
+	blocks := blocksOf(len(vectors) / dim)
+	dst = resize(dst, blocks*size)
 	for b := range blocks {
-		first := b * simd.Lanes
-		last := min(first+simd.Lanes, n)
-		simd.PackLanes(dst[b*size:], vectors[first*dim:last*dim], dim)
+		simd.PackLanes(dst[b*size:], vectors[b*size:min((b+1)*size, len(vectors))], dim)
 	}
 	return dst
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
 
-// rowBatch is how many int8 rows are widened and scored at a time: 16 KB at 128
+// rowBatch is how many rows are scored at a time: as int16, 16 KB at 128
 // dimensions, half of the first-level cache.
 const rowBatch = 64
 
@@ -19,22 +19,28 @@ var lowest = func() (l [simd.Lanes]int32) {
 	return l
 }()
 
-// argmaxAll finds the best of many int16 rows for 16 packed lanes.
-func argmaxAll(lanes, rows []int16, dim int, best, ids *[simd.Lanes]int32) {
-	*best = lowest
-	n := len(rows) / dim
-	batch := max(1, simd.MaxRows*128/dim)
-	for at := 0; at < n; at += batch {
-		simd.ArgmaxRows(lanes, rows[at*dim:], min(batch, n-at), dim, int32(at), best, ids)
+// argmaxAll finds the best of many int16 rows for packed blocks of 16 lanes,
+// [blocks][dim/2][16][2]. A batch of rows stays in cache for all blocks.
+func argmaxAll(packed, rows []int16, dim int, best, ids [][simd.Lanes]int32) {
+	for b := range best {
+		best[b] = lowest
+	}
+	n, size := len(rows)/dim, dim*simd.Lanes
+	for at := 0; at < n; at += rowBatch {
+		batch := rows[at*dim:]
+		for b := range best {
+			simd.ArgmaxRows(packed[b*size:], batch, min(rowBatch, n-at), dim, int32(at), &best[b], &ids[b])
+		}
 	}
 }
 
-// widen widens int8 rows.
-func widen(dst []int16, src []int8) {
-	if len(src) > 0 {
-		simd.Widen(dst, unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(src)))
-	}
+// signed views bytes as the int8 values that they hold.
+func signed(b []byte) []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
 }
+
+// blocksOf is the number of packed blocks that n lanes need.
+func blocksOf(n int) int { return (n + simd.Lanes - 1) / simd.Lanes }
 
 // resize returns s with length n, keeping its memory where that is enough. The
 // contents are undefined.

@@ -1,8 +1,8 @@
 package codec
 
 import (
-	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
@@ -12,18 +12,21 @@ import (
 // tokens (Khattab and Zaharia 2020, section 3.2). It is used by one goroutine
 // at a time and allocates nothing once warm.
 //
-// Integer planes are expanded, sixty-four tokens at a time, to int16 rows that
-// stay in the first-level cache and are scored against sixteen query tokens at
-// once. The maxima are integers; the sum is float32, in the order of the query.
+// Planes are expanded, sixty-four tokens at a time, to rows that stay in the
+// first-level cache and are scored against sixteen query tokens at once: int16
+// rows and integer maxima for planes A, B and C, float32 for the float16
+// originals. The sum is float32, in the order of the query. Scores are the same
+// on every kernel tier.
 type Scorer struct {
-	q    *Query
-	cb   *Codebook
-	rows []int16
-	f32  []float32
-	best [][simd.Lanes]int32
-	ids  [][simd.Lanes]int32
-	sims []float32
-	at   []int32
+	q       *Query
+	cb      *Codebook
+	rows    []int16
+	rowsF32 []float32
+	best    [][simd.Lanes]int32
+	bestF32 [][simd.Lanes]float32
+	ids     [][simd.Lanes]int32
+	sims    []float32
+	at      []int32
 }
 
 // NewScorer returns a Scorer; Reset comes before its first use.
@@ -34,8 +37,9 @@ func NewScorer() *Scorer { return &Scorer{} }
 func (s *Scorer) Reset(q *Query, cb *Codebook) {
 	s.q, s.cb = q, cb
 	s.rows = resize(s.rows, rowBatch*q.Dim)
-	s.f32 = resize(s.f32, q.Dim)
+	s.rowsF32 = resize(s.rowsF32, rowBatch*q.Dim)
 	s.best, s.ids = resize(s.best, q.blocks()), resize(s.ids, q.blocks())
+	s.bestF32 = resize(s.bestF32, q.blocks())
 	s.sims, s.at = resize(s.sims, q.Tokens), resize(s.at, q.Tokens)
 }
 
@@ -85,44 +89,46 @@ func (s *Scorer) maxInt(p Plane, v View, sims []float32, at []int32) {
 }
 
 func (s *Scorer) maxRaw(v View, sims []float32, at []int32) {
-	dim := s.q.Dim
-	for tok := range v.Tokens {
-		simd.F16ToF32(s.f32, v.Raw[2*tok*dim:2*(tok+1)*dim])
-		for t := range s.q.Tokens {
-			sim := simd.DotF32(s.q.F32[t*dim:(t+1)*dim], s.f32)
-			if tok == 0 || sim > sims[t] {
-				sims[t], at[t] = sim, int32(tok)
-			}
+	dim, blocks := s.q.Dim, s.q.blocks()
+	for b := range blocks {
+		s.bestF32[b] = lowestF32
+	}
+	for first := 0; first < v.Tokens; first += rowBatch {
+		n := min(rowBatch, v.Tokens-first)
+		simd.F16ToF32(s.rowsF32[:n*dim], v.Raw[2*first*dim:])
+		for b := range blocks {
+			simd.ArgmaxRowsF32(s.q.blockF32(b), s.rowsF32, n, dim, int32(first), &s.bestF32[b], &s.ids[b])
 		}
 	}
+	for t := range s.q.Tokens {
+		b, l := t/simd.Lanes, t%simd.Lanes
+		sims[t], at[t] = s.bestF32[b][l], s.ids[b][l]
+	}
 }
+
+// lowestF32 is where a search for float maxima starts.
+var lowestF32 = func() (l [simd.Lanes]float32) {
+	for i := range l {
+		l[i] = float32(math.Inf(-1))
+	}
+	return l
+}()
 
 // expand writes n tokens of an integer plane, from the first, as int16 rows.
 func expand(cb *Codebook, dim int, v View, p Plane, first, n int, rows []int16) {
+	pb := PlaneBytes(dim)
 	switch p {
 	case PlaneC:
-		simd.Widen(rows, v.C[first*dim:(first+n)*dim])
+		simd.Widen(rows, signed(v.C[first*dim:(first+n)*dim]))
 	case PlaneA:
-		pb := PlaneBytes(dim)
-		for i := range n {
-			a := v.A[(first+i)*pb : (first+i+1)*pb]
-			simd.ExpandA(rows[i*dim:(i+1)*dim], cb.cellOf(v, first+i), a, &cb.CoarseLevels, factor(a[pb-1], v.Exp))
-		}
+		r := simd.Residuals{Dim: dim, Cells: cb.Cells, Codes: v.Codes[2*first:], Exp: v.Exp}
+		simd.ExpandA(rows, r, v.A[first*pb:], n, &cb.CoarseLevels)
 	case PlaneB:
-		pb := PlaneBytes(dim)
-		for i := range n {
-			a, b := v.A[(first+i)*pb:(first+i+1)*pb], v.B[(first+i)*pb:(first+i+1)*pb]
-			simd.ExpandAB(rows[i*dim:(i+1)*dim], cb.cellOf(v, first+i), a, b, &cb.Levels, factor(b[pb-1], v.Exp))
-		}
+		r := simd.Residuals{Dim: dim, Cells: cb.Cells, Codes: v.Codes[2*first:], Exp: v.Exp}
+		simd.ExpandAB(rows, r, v.A[first*pb:], v.B[first*pb:], n, &cb.Levels)
 	default:
 		panic(fmt.Sprintf("colbertdb: %s has no integer vectors", p)) // a bug of the caller in this module
 	}
-}
-
-// cellOf returns the cell of a token. A code beyond the codebook, which only
-// damaged bytes can hold, counts as the last cell.
-func (cb *Codebook) cellOf(v View, t int) []int16 {
-	return cb.cell(min(int(binary.LittleEndian.Uint16(v.Codes[2*t:])), cb.NumCells()-1))
 }
 
 // Reconstruct writes the vectors that plane p of a document stands for to dst,

@@ -122,6 +122,9 @@ const (
 	maxLevel = 12000
 )
 
+// assignBlocks is how many blocks of sixteen points share a pass over the rows.
+const assignBlocks = 8
+
 // trainer holds the sample as int8 at IntScale.
 type trainer struct {
 	dim, n int
@@ -217,19 +220,21 @@ func (t *trainer) assign(ctx context.Context, points []int32, rows []int16) ([]i
 	out := make([]int32, len(points))
 	blocks := (len(points) + simd.Lanes - 1) / simd.Lanes
 	err := parallel(ctx, blocks, func(from, to int) {
-		lanes := make([]int16, t.dim*simd.Lanes)
-		vectors := make([]int8, 0, t.dim*simd.Lanes)
-		for b := from; b < to; b++ {
-			first := b * simd.Lanes
-			last := min(first+simd.Lanes, len(points))
+		var packed []int16
+		var vectors []int8
+		var best, ids [assignBlocks][simd.Lanes]int32
+		for first := from * simd.Lanes; first < min(to*simd.Lanes, len(points)); first += assignBlocks * simd.Lanes {
+			last := min(first+assignBlocks*simd.Lanes, to*simd.Lanes, len(points))
 			vectors = vectors[:0]
 			for _, p := range points[first:last] {
 				vectors = append(vectors, t.point(p)...)
 			}
-			simd.PackLanes(lanes, vectors, t.dim)
-			var best, ids [simd.Lanes]int32
-			argmaxAll(lanes, rows, t.dim, &best, &ids)
-			copy(out[first:last], ids[:])
+			packed = packLanes(packed, vectors, t.dim)
+			blocks := blocksOf(last - first)
+			argmaxAll(packed, rows, t.dim, best[:blocks], ids[:blocks])
+			for b := range blocks {
+				copy(out[first+b*simd.Lanes:last], ids[b][:])
+			}
 		}
 	})
 	return out, err

@@ -8,31 +8,33 @@ import (
 // Lanes is the number of vectors that a packed block scores at once.
 const Lanes = 16
 
-// MaxRows is the number of rows of up to 128 dimensions that one call should
-// be given, so that it stays under 100 µs.
-const MaxRows = 4096
+// MaxWork bounds rows times dimensions of one call, so that it stays well under
+// 100 µs: 2,048 rows of 128 dimensions.
+const MaxWork = 2048 * 128
 
 // kernels is one tier.
 type kernels struct {
-	name       string
-	argmaxRows func(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32)
-	scoreRows  func(q, rows []int16, n, dim int, out []int32)
-	widen      func(dst []int16, src []byte)
-	expandA    func(dst, cell []int16, bits []byte, levels *[4]int16, factor int16)
-	expandAB   func(dst, cell []int16, a, b []byte, levels *[16]int16, factor int16)
-	dotF32     func(a, b []float32) float32
-	f16ToF32   func(dst []float32, src []byte)
+	name          string
+	argmaxRows    func(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32)
+	scanRows      func(q, rows []int16, n, dim int, floor *[Lanes]int32, out []int32, above []uint16)
+	argmaxRowsF32 func(q, rows []float32, n, dim int, base int32, best *[Lanes]float32, ids *[Lanes]int32)
+	dotRows       func(v []int16, rows []int8, n, dim int, out []int32)
+	widen         func(dst []int16, src []int8)
+	expandA       func(dst []int16, r Residuals, a []byte, n int, levels *[4]int16)
+	expandAB      func(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16)
+	f16ToF32      func(dst []float32, src []byte)
 }
 
 var generic = &kernels{
-	name:       "generic",
-	argmaxRows: argmaxRowsGeneric,
-	scoreRows:  scoreRowsGeneric,
-	widen:      widenGeneric,
-	expandA:    expandAGeneric,
-	expandAB:   expandABGeneric,
-	dotF32:     dotF32Generic,
-	f16ToF32:   f16ToF32Generic,
+	name:          "generic",
+	argmaxRows:    argmaxRowsGeneric,
+	scanRows:      scanRowsGeneric,
+	argmaxRowsF32: argmaxRowsF32Generic,
+	dotRows:       dotRowsGeneric,
+	widen:         widenGeneric,
+	expandA:       expandAGeneric,
+	expandAB:      expandABGeneric,
+	f16ToF32:      f16ToF32Generic,
 }
 
 // tiers lists what this processor can run, best first.
@@ -79,6 +81,17 @@ func PackLanes(dst []int16, vectors []int8, dim int) {
 	}
 }
 
+// PackLanesF32 packs up to 16 float32 vectors, given row-major, into dst,
+// [dim][16]float32; missing lanes are zero.
+func PackLanesF32(dst, vectors []float32, dim int) {
+	clear(dst[:dim*Lanes])
+	for lane := range len(vectors) / dim {
+		for d, x := range vectors[lane*dim : (lane+1)*dim] {
+			dst[d*Lanes+lane] = x
+		}
+	}
+}
+
 // ArgmaxRows scores n rows against packed lanes and keeps, for each lane, the
 // greatest dot product so far in best and its row number (base + row) in ids.
 // The first of equal rows wins.
@@ -90,18 +103,38 @@ func ArgmaxRows(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32
 	active.argmaxRows(q, rows, n, dim, base, best, ids)
 }
 
-// ScoreRows writes the dot products of n rows with the packed lanes to out,
-// [n][16]int32.
-func ScoreRows(q, rows []int16, n, dim int, out []int32) {
+// ScanRows writes the dot products of n rows with the packed lanes to out,
+// [n][16]int32, and to above, for each row, a mask of the lanes whose product
+// is greater than their floor.
+func ScanRows(q, rows []int16, n, dim int, floor *[Lanes]int32, out []int32, above []uint16) {
 	if n == 0 {
 		return
 	}
-	_, _, _ = q[dim*Lanes-1], rows[n*dim-1], out[n*Lanes-1]
-	active.scoreRows(q, rows, n, dim, out)
+	_, _, _, _ = q[dim*Lanes-1], rows[n*dim-1], out[n*Lanes-1], above[n-1]
+	active.scanRows(q, rows, n, dim, floor, out, above)
+}
+
+// ArgmaxRowsF32 is ArgmaxRows for float32 rows and lanes. A dot product adds
+// rounded products in the order of the dimensions.
+func ArgmaxRowsF32(q, rows []float32, n, dim int, base int32, best *[Lanes]float32, ids *[Lanes]int32) {
+	if n == 0 {
+		return
+	}
+	_, _ = q[dim*Lanes-1], rows[n*dim-1]
+	active.argmaxRowsF32(q, rows, n, dim, base, best, ids)
+}
+
+// DotRows writes the dot products of n int8 rows with one vector in ±127 to out.
+func DotRows(v []int16, rows []int8, n, dim int, out []int32) {
+	if n == 0 {
+		return
+	}
+	_, _, _ = v[dim-1], rows[n*dim-1], out[n-1]
+	active.dotRows(v, rows, n, dim, out)
 }
 
 // Widen converts int8 values to int16; len(src) is a multiple of 8.
-func Widen(dst []int16, src []byte) {
+func Widen(dst []int16, src []int8) {
 	if len(src) == 0 {
 		return
 	}
@@ -109,27 +142,39 @@ func Widen(dst []int16, src []byte) {
 	active.widen(dst, src)
 }
 
-// ExpandA reconstructs a token from two bits a dimension (LSB first, four to a
-// byte): dst = clamp((cell + levels[code]) * factor >> 15), rounded, to ±127.
-// The dimension is len(cell), a multiple of 8.
-func ExpandA(dst, cell []int16, bits []byte, levels *[4]int16, factor int16) {
-	_, _ = dst[len(cell)-1], bits[len(cell)/4-1]
-	active.expandA(dst, cell, bits, levels, factor)
+// Residuals says what the two-bit codes of some tokens are relative to. A
+// token's record in a plane is two bits a dimension, the least significant
+// first, and a length byte l; its factor is 4·(l + 80) >> Exp.
+type Residuals struct {
+	Dim   int
+	Cells []int16 // [cells][Dim]
+	Codes []byte  // [tokens] little-endian uint16 cell; beyond the last counts as the last
+	Exp   uint8
 }
 
-// ExpandAB is ExpandA with four bits a dimension: code = 4*a + b.
-func ExpandAB(dst, cell []int16, a, b []byte, levels *[16]int16, factor int16) {
-	_, _, _ = dst[len(cell)-1], a[len(cell)/4-1], b[len(cell)/4-1]
-	active.expandAB(dst, cell, a, b, levels, factor)
-}
+func (r *Residuals) lastCell() int { return len(r.Cells)/r.Dim - 1 }
 
-// DotF32 returns the dot product of two vectors of equal length, a multiple of 8.
-func DotF32(a, b []float32) float32 {
-	if len(a) == 0 {
-		return 0
+// ExpandA reconstructs n tokens from records of plane A as rows:
+// (cell + levels[code]) · factor / 2^15, rounded, clamped to ±127. Sums of a
+// cell's component and a level are within int16.
+func ExpandA(dst []int16, r Residuals, a []byte, n int, levels *[4]int16) {
+	if n == 0 {
+		return
 	}
-	_ = b[len(a)-1]
-	return active.dotF32(a, b)
+	record := r.Dim/4 + 1
+	_, _, _, _ = dst[n*r.Dim-1], r.Cells[r.Dim-1], r.Codes[2*n-1], a[n*record-1]
+	active.expandA(dst, r, a, n, levels)
+}
+
+// ExpandAB is ExpandA for planes A and B together: a code is 4·a + b, and the
+// length byte is plane B's.
+func ExpandAB(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16) {
+	if n == 0 {
+		return
+	}
+	record := r.Dim/4 + 1
+	_, _, _, _, _ = dst[n*r.Dim-1], r.Cells[r.Dim-1], r.Codes[2*n-1], a[n*record-1], b[n*record-1]
+	active.expandAB(dst, r, a, b, n, levels)
 }
 
 // F16ToF32 widens len(dst) little-endian IEEE float16 values.

@@ -4,33 +4,40 @@ package simd
 
 import "golang.org/x/sys/cpu"
 
+// archTiers lists the tiers of this processor, best first. All processors with
+// AVX2 convert float16 (F16C).
 func archTiers() []*kernels {
-	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA || !cpu.X86.HasOSXSAVE {
+	if !cpu.X86.HasAVX2 {
 		return nil
 	}
 	return []*kernels{{
 		name: "avx2",
 		argmaxRows: func(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32) {
-			argmaxRowsAVX2(&q[0], &rows[0], n, dim/2, base, best, ids)
+			argmaxRowsAVX2(&q[0], &rows[0], n, dim/8, base, best, ids)
 		},
-		scoreRows: func(q, rows []int16, n, dim int, out []int32) {
-			scoreRowsAVX2(&q[0], &rows[0], n, dim/2, &out[0])
+		scanRows: func(q, rows []int16, n, dim int, floor *[Lanes]int32, out []int32, above []uint16) {
+			scanRowsAVX2(&q[0], &rows[0], n, dim/8, floor, &out[0], &above[0])
 		},
-		widen: func(dst []int16, src []byte) {
+		argmaxRowsF32: func(q, rows []float32, n, dim int, base int32, best *[Lanes]float32, ids *[Lanes]int32) {
+			argmaxRowsF32AVX2(&q[0], &rows[0], n, dim/8, base, best, ids)
+		},
+		dotRows: func(v []int16, rows []int8, n, dim int, out []int32) {
+			dotRowsAVX2(&v[0], &rows[0], n, dim/16, dim%16/8, &out[0])
+		},
+		widen: func(dst []int16, src []int8) {
 			widenAVX2(&dst[0], &src[0], len(src)/8)
 		},
-		expandA: func(dst, cell []int16, bits []byte, levels *[4]int16, factor int16) {
-			expandAAVX2(&dst[0], &cell[0], &bits[0], len(cell)/8, levels, factor)
+		expandA: func(dst []int16, r Residuals, a []byte, n int, levels *[4]int16) {
+			expandAAVX2(&dst[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0],
+				n, r.Dim/16, r.Dim%16/8, levels, uint64(min(r.Exp, 31)))
 		},
-		expandAB: func(dst, cell []int16, a, b []byte, levels *[16]int16, factor int16) {
-			var lo, hi [16]byte
+		expandAB: func(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16) {
+			var lows, highs [16]byte
 			for i, v := range levels {
-				lo[i], hi[i] = byte(v), byte(uint16(v)>>8)
+				lows[i], highs[i] = byte(v), byte(uint16(v)>>8)
 			}
-			expandABAVX2(&dst[0], &cell[0], &a[0], &b[0], len(cell)/8, &lo, &hi, factor)
-		},
-		dotF32: func(a, b []float32) float32 {
-			return dotF32AVX2(&a[0], &b[0], len(a)/8)
+			expandABAVX2(&dst[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &b[0],
+				n, r.Dim/16, r.Dim%16/8, &lows, &highs, uint64(min(r.Exp, 31)))
 		},
 		f16ToF32: func(dst []float32, src []byte) {
 			f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
@@ -39,22 +46,25 @@ func archTiers() []*kernels {
 }
 
 //go:noescape
-func argmaxRowsAVX2(q, rows *int16, n, pairs int, base int32, best, ids *[Lanes]int32)
+func argmaxRowsAVX2(q, rows *int16, n, eights int, base int32, best, ids *[Lanes]int32)
 
 //go:noescape
-func scoreRowsAVX2(q, rows *int16, n, pairs int, out *int32)
+func scanRowsAVX2(q, rows *int16, n, eights int, floor *[Lanes]int32, out *int32, above *uint16)
 
 //go:noescape
-func widenAVX2(dst *int16, src *byte, eights int)
+func argmaxRowsF32AVX2(q, rows *float32, n, eights int, base int32, best *[Lanes]float32, ids *[Lanes]int32)
 
 //go:noescape
-func expandAAVX2(dst, cell *int16, bits *byte, eights int, levels *[4]int16, factor int16)
+func dotRowsAVX2(v *int16, rows *int8, n, sixteens, eight int, out *int32)
 
 //go:noescape
-func expandABAVX2(dst, cell *int16, a, b *byte, eights int, lo, hi *[16]byte, factor int16)
+func widenAVX2(dst *int16, src *int8, eights int)
 
 //go:noescape
-func dotF32AVX2(a, b *float32, eights int) float32
+func expandAAVX2(dst, cells *int16, last int, codes, a *byte, n, sixteens, eight int, levels *[4]int16, exp uint64)
+
+//go:noescape
+func expandABAVX2(dst, cells *int16, last int, codes, a, b *byte, n, sixteens, eight int, lows, highs *[16]byte, exp uint64)
 
 //go:noescape
 func f16ToF32AVX2(dst *float32, src *byte, eights int)

@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -55,32 +56,50 @@ func random8(r *rand.Rand, n int) []int8 {
 	return out
 }
 
-func bytesOf(s []int8) []byte {
-	out := make([]byte, len(s))
-	for i, v := range s {
-		out[i] = byte(v)
-	}
-	return out
+// onEveryTier runs a test against an independent oracle.
+func onEveryTier(t *testing.T, f func(t *testing.T)) {
+	t.Run("generic", func(t *testing.T) {
+		restore, err := Force("generic")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer restore()
+		f(t)
+	})
+	forEachTier(t, f)
 }
 
 func TestRowsMatchOracle(t *testing.T) {
-	check := func(t *testing.T) {
+	onEveryTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, dim := range dims {
 			for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 33} {
 				lanes := 1 + r.IntN(Lanes)
 				q8, rows8 := random8(r, lanes*dim), random8(r, n*dim)
+				if n == 3 { // the extremes: all products of one sign
+					for i := range q8 {
+						q8[i] = -127
+					}
+					for i := range rows8 {
+						rows8[i] = 127
+					}
+				}
 				q := make([]int16, dim*Lanes)
 				PackLanes(q, q8, dim)
 				rows, intactRows := guarded(n*dim, int16(9999))
-				Widen(rows, bytesOf(rows8))
+				Widen(rows, rows8)
 				if !intactRows() {
 					t.Fatalf("dim %d: Widen wrote out of bounds", dim)
 				}
+				var floor [Lanes]int32
+				for l := range floor {
+					floor[l] = int32(r.IntN(1000*dim) - 500*dim)
+				}
 				out, intact := guarded(n*Lanes, int32(-5))
-				ScoreRows(q, rows, n, dim, out)
-				if !intact() {
-					t.Fatalf("dim %d, %d rows: ScoreRows wrote out of bounds", dim, n)
+				above, intactAbove := guarded(n, uint16(0xabcd))
+				ScanRows(q, rows, n, dim, &floor, out, above)
+				if !intact() || !intactAbove() {
+					t.Fatalf("dim %d, %d rows: ScanRows wrote out of bounds", dim, n)
 				}
 				var best, ids [Lanes]int32
 				for l := range best {
@@ -97,6 +116,9 @@ func TestRowsMatchOracle(t *testing.T) {
 						if got := out[row*Lanes+l]; got != s {
 							t.Fatalf("dim %d, row %d of %d, lane %d: score %d, want %d", dim, row, n, l, got, s)
 						}
+						if got := above[row]>>l&1 == 1; got != (s > floor[l]) {
+							t.Fatalf("dim %d, row %d of %d, lane %d: %d above %d: %v", dim, row, n, l, s, floor[l], got)
+						}
 						if s > wantBest {
 							wantBest, wantID = s, 1000+int32(row)
 						}
@@ -105,18 +127,68 @@ func TestRowsMatchOracle(t *testing.T) {
 						t.Fatalf("dim %d, lane %d: best %d at %d, want %d at %d", dim, l, best[l], ids[l], wantBest, wantID)
 					}
 				}
+				token := make([]int16, dim)
+				Widen(token, q8[:dim])
+				dots, intactDots := guarded(n, int32(-5))
+				DotRows(token, rows8, n, dim, dots)
+				for row, got := range dots {
+					if got != out[row*Lanes] {
+						t.Fatalf("dim %d, row %d of %d: dot product %d, want %d", dim, row, n, got, out[row*Lanes])
+					}
+				}
+				if !intactDots() {
+					t.Fatalf("dim %d, %d rows: DotRows wrote out of bounds", dim, n)
+				}
 			}
 		}
-	}
-	t.Run("generic", func(t *testing.T) {
-		restore, err := Force("generic")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer restore()
-		check(t)
 	})
-	forEachTier(t, check)
+}
+
+// Float maxima are the same bits on every tier, and near a float64 oracle.
+func TestRowsF32MatchGenericAndOracle(t *testing.T) {
+	onEveryTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, dim := range dims {
+			for _, n := range []int{1, 3, 4, 6, 33} {
+				lanes := 1 + r.IntN(Lanes)
+				vectors, rows := make([]float32, lanes*dim), make([]float32, n*dim)
+				for i := range vectors {
+					vectors[i] = float32(r.NormFloat64())
+				}
+				for i := range rows {
+					rows[i] = float32(r.NormFloat64())
+				}
+				q := make([]float32, dim*Lanes)
+				PackLanesF32(q, vectors, dim)
+				var best, wantBest [Lanes]float32
+				var ids, wantIDs [Lanes]int32
+				for l := range best {
+					best[l] = float32(math.Inf(-1))
+				}
+				wantBest = best
+				ArgmaxRowsF32(q, rows, n, dim, 5, &best, &ids)
+				argmaxRowsF32Generic(q, rows, n, dim, 5, &wantBest, &wantIDs)
+				if best != wantBest || ids != wantIDs {
+					t.Fatalf("dim %d, %d rows: %v at %v, want %v at %v", dim, n, best, ids, wantBest, wantIDs)
+				}
+				for l := range lanes {
+					want, size := math.Inf(-1), 0.0
+					for row := range n {
+						var s, abs float64
+						for d := range dim {
+							x := float64(vectors[l*dim+d]) * float64(rows[row*dim+d])
+							s += x
+							abs += math.Abs(x)
+						}
+						want, size = max(want, s), max(size, abs)
+					}
+					if math.Abs(float64(best[l])-want) > 1e-6*size {
+						t.Fatalf("dim %d, lane %d: %g, want %g", dim, l, best[l], want)
+					}
+				}
+			}
+		}
+	})
 }
 
 func TestArgmaxKeepsFirstOfEqualRows(t *testing.T) {
@@ -134,16 +206,21 @@ func TestArgmaxKeepsFirstOfEqualRows(t *testing.T) {
 	})
 }
 
-func TestExpandMatchesGeneric(t *testing.T) {
-	forEachTier(t, func(t *testing.T) {
+// Plane expansion against its definition, in plain arithmetic.
+func TestExpandMatchesOracle(t *testing.T) {
+	onEveryTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for _, dim := range dims {
-			for range 20 {
-				cell := make([]int16, dim)
-				for i := range cell {
-					cell[i] = int16(r.IntN(40001) - 20000)
+			for _, n := range []int{1, 2, 9} {
+				cells, record := 1+r.IntN(5), dim/4+1
+				res := Residuals{Dim: dim, Cells: make([]int16, cells*dim), Codes: make([]byte, 2*n), Exp: uint8(r.IntN(5))}
+				for i := range res.Cells {
+					res.Cells[i] = int16(r.IntN(40001) - 20000)
 				}
-				a, b := make([]byte, dim/4), make([]byte, dim/4)
+				for i := range n { // some beyond the last cell
+					binary.LittleEndian.PutUint16(res.Codes[2*i:], uint16(r.IntN(cells+2)*(1+r.IntN(9000)*(i%2))))
+				}
+				a, b := make([]byte, n*record), make([]byte, n*record)
 				for i := range a {
 					a[i], b[i] = byte(r.Uint32()), byte(r.Uint32())
 				}
@@ -153,18 +230,30 @@ func TestExpandMatchesGeneric(t *testing.T) {
 					l16[i] = int16(r.IntN(24001) - 12000)
 					l4[i/4] = l16[i]
 				}
-				factor := int16(r.IntN(1340) + 1)
-				want := make([]int16, dim)
-				got, intact := guarded(dim, int16(9999))
-				expandAGeneric(want, cell, a, &l4, factor)
-				ExpandA(got, cell, a, &l4, factor)
-				if !slices.Equal(got, want) || !intact() {
-					t.Fatalf("dim %d plane A: got %v want %v", dim, got, want)
+				want := func(t, d int, level int16, length byte) int16 {
+					cell := min(int(binary.LittleEndian.Uint16(res.Codes[2*t:])), cells-1)
+					factor := 4 * (int(length) + 80) >> res.Exp
+					v := (int(res.Cells[cell*dim+d]) + int(level)) * factor
+					return int16(max(-127, min(127, math.Floor(float64(v)/32768+0.5))))
 				}
-				expandABGeneric(want, cell, a, b, &l16, factor)
-				ExpandAB(got, cell, a, b, &l16, factor)
-				if !slices.Equal(got, want) || !intact() {
-					t.Fatalf("dim %d planes A and B: got %v want %v", dim, got, want)
+				gotA, intactA := guarded(n*dim, int16(9999))
+				gotAB, intactAB := guarded(n*dim, int16(9999))
+				ExpandA(gotA, res, a, n, &l4)
+				ExpandAB(gotAB, res, a, b, n, &l16)
+				if !intactA() || !intactAB() {
+					t.Fatalf("dim %d, %d tokens: wrote out of bounds", dim, n)
+				}
+				for i := range n {
+					ra, rb := a[i*record:(i+1)*record], b[i*record:(i+1)*record]
+					for d := range dim {
+						ca, cb := ra[d/4]>>(2*(d%4))&3, rb[d/4]>>(2*(d%4))&3
+						if g, w := gotA[i*dim+d], want(i, d, l4[ca], ra[dim/4]); g != w {
+							t.Fatalf("dim %d, token %d, dimension %d, plane A: %d, want %d", dim, i, d, g, w)
+						}
+						if g, w := gotAB[i*dim+d], want(i, d, l16[4*ca+cb], rb[dim/4]); g != w {
+							t.Fatalf("dim %d, token %d, dimension %d, planes A and B: %d, want %d", dim, i, d, g, w)
+						}
+					}
 				}
 			}
 		}
@@ -215,57 +304,83 @@ func TestToF16RoundsToNearest(t *testing.T) {
 	}
 }
 
-func TestDotF32(t *testing.T) {
-	forEachTier(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(7, 8))
-		for _, dim := range dims {
-			a, b := make([]float32, dim), make([]float32, dim)
-			var want, size float64
-			for i := range a {
-				a[i], b[i] = float32(r.NormFloat64()), float32(r.NormFloat64())
-				want += float64(a[i]) * float64(b[i])
-				size += math.Abs(float64(a[i]) * float64(b[i]))
-			}
-			if got := float64(DotF32(a, b)); math.Abs(got-want) > 1e-6*size {
-				t.Fatalf("dim %d: %g, want %g", dim, got, want)
-			}
-		}
-	})
-}
-
-func BenchmarkArgmaxRows(b *testing.B) {
+func benchmarkTiers(b *testing.B, pairs int, f func()) {
 	for _, name := range Tiers() {
 		b.Run(name, func(b *testing.B) {
 			restore, _ := Force(name)
 			defer restore()
-			const dim, n = 128, 64
-			r := rand.New(rand.NewPCG(1, 1))
-			q, rows := make([]int16, dim*Lanes), make([]int16, n*dim)
-			PackLanes(q, random8(r, Lanes*dim), dim)
-			Widen(rows, bytesOf(random8(r, n*dim)))
-			var best, ids [Lanes]int32
 			b.ReportAllocs()
 			for b.Loop() {
-				ArgmaxRows(q, rows, n, dim, 0, &best, &ids)
+				f()
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(n*Lanes), "ns/pair")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(pairs), "ns/pair")
 		})
 	}
 }
 
+const benchDim, benchRows = 128, 64
+
+func benchmarkRows() (q, rows []int16, rows8 []int8) {
+	r := rand.New(rand.NewPCG(1, 1))
+	q, rows, rows8 = make([]int16, benchDim*Lanes), make([]int16, benchRows*benchDim), random8(r, benchRows*benchDim)
+	PackLanes(q, random8(r, Lanes*benchDim), benchDim)
+	Widen(rows, rows8)
+	return q, rows, rows8
+}
+
+func BenchmarkArgmaxRows(b *testing.B) {
+	q, rows, _ := benchmarkRows()
+	var best, ids [Lanes]int32
+	benchmarkTiers(b, benchRows*Lanes, func() { ArgmaxRows(q, rows, benchRows, benchDim, 0, &best, &ids) })
+}
+
+func BenchmarkScanRows(b *testing.B) {
+	q, rows, _ := benchmarkRows()
+	var floor [Lanes]int32
+	out, above := make([]int32, benchRows*Lanes), make([]uint16, benchRows)
+	benchmarkTiers(b, benchRows*Lanes, func() { ScanRows(q, rows, benchRows, benchDim, &floor, out, above) })
+}
+
+func BenchmarkArgmaxRowsF32(b *testing.B) {
+	q, rows := make([]float32, benchDim*Lanes), make([]float32, benchRows*benchDim)
+	for i := range rows {
+		rows[i] = float32(i % 7)
+	}
+	var best [Lanes]float32
+	var ids [Lanes]int32
+	benchmarkTiers(b, benchRows*Lanes, func() { ArgmaxRowsF32(q, rows, benchRows, benchDim, 0, &best, &ids) })
+}
+
+func BenchmarkDotRows(b *testing.B) {
+	_, token, rows8 := benchmarkRows()
+	out := make([]int32, benchRows)
+	benchmarkTiers(b, benchRows, func() { DotRows(token[:benchDim], rows8, benchRows, benchDim, out) })
+}
+
+func BenchmarkWiden(b *testing.B) {
+	_, rows, rows8 := benchmarkRows()
+	benchmarkTiers(b, benchRows, func() { Widen(rows, rows8) })
+}
+
+func BenchmarkF16ToF32(b *testing.B) {
+	dst, src := make([]float32, benchRows*benchDim), make([]byte, 2*benchRows*benchDim)
+	benchmarkTiers(b, benchRows, func() { F16ToF32(dst, src) })
+}
+
+// Expansion, a pair being a token.
 func BenchmarkExpand(b *testing.B) {
-	const dim = 128
-	dst, cell, bits := make([]int16, dim), make([]int16, dim), make([]byte, dim/4)
+	dst := make([]int16, benchRows*benchDim)
+	res := Residuals{Dim: benchDim, Cells: make([]int16, 4096*benchDim), Codes: make([]byte, 2*benchRows)}
+	for i := range benchRows {
+		binary.LittleEndian.PutUint16(res.Codes[2*i:], uint16(i*61))
+	}
+	plane := make([]byte, benchRows*(benchDim/4+1))
 	var l4 [4]int16
 	var l16 [16]int16
 	b.Run("A", func(b *testing.B) {
-		for b.Loop() {
-			ExpandA(dst, cell, bits, &l4, 512)
-		}
+		benchmarkTiers(b, benchRows, func() { ExpandA(dst, res, plane, benchRows, &l4) })
 	})
 	b.Run("AB", func(b *testing.B) {
-		for b.Loop() {
-			ExpandAB(dst, cell, bits, bits, &l16, 512)
-		}
+		benchmarkTiers(b, benchRows, func() { ExpandAB(dst, res, plane, plane, benchRows, &l16) })
 	})
 }

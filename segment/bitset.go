@@ -99,6 +99,9 @@ func DecodeDeletes(b []byte, n int) (*Bitset, error) {
 	if read, err := dead.ReadFrom(bytes.NewReader(body)); err != nil || read != int64(len(body)) {
 		return nil, corrupt("delete set", 0, "not a roaring bitmap of %d bytes: %v", len(body), err)
 	}
+	if err := dead.Validate(); err != nil { // its iterators trust what they read
+		return nil, corrupt("delete set", 0, "%w", err)
+	}
 	if !dead.IsEmpty() && int(dead.Maximum()) >= n {
 		return nil, corrupt("delete set", 0, "names document %d of %d", dead.Maximum(), n)
 	}

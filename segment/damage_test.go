@@ -44,6 +44,7 @@ func TestDamagedFileIsCorruption(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFixture(t, 60, codec.Exact, false, true, 3)
+	f.docs = f.docs[:29] // small ones: Pebble looks for the bit that flipped, in time quadratic in the block
 	f.build(t, db, fs, 4)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -59,7 +60,7 @@ func TestDamagedFileIsCorruption(t *testing.T) {
 		}
 		path := fs.PathJoin("db", name)
 		good := readFile(t, fs, path)
-		for range 5 {
+		for range 60 {
 			bad := bytes.Clone(good)
 			bad[r.IntN(len(bad)*9/10)] ^= 1 << r.IntN(8) // in the blocks, not the footer
 			writeFile(t, fs, path, bad)

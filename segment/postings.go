@@ -2,6 +2,7 @@ package segment
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -20,12 +21,31 @@ const (
 	postChunkSize = 256 << 10
 )
 
-// Postings are a segment's posting lists in memory.
+// Postings are a segment's posting lists in memory. A routing has many more
+// centroids than a small segment has lists, so the directory is a bitset over
+// the centroids with ranks, 2 bits a centroid, and only lists have offsets:
+//
+//	centroid c → directory[c/64]: no bit c%64: no list
+//	             list = before + bits below c%64 → start[list] … start[list+1]
 type Postings struct {
-	start  []uint32 // [centroids+1] into arrays
-	arrays []uint16
-	dense  map[uint32][]uint64
-	total  int64
+	centroids int
+	directory []rankedWord // [centroids/64, rounded up]
+	start     []uint32     // [lists+1] into arrays
+	arrays    []uint16
+	dense     map[uint32][]uint64 // by list; nothing in arrays
+	total     int64
+}
+
+type rankedWord struct {
+	bits   uint64
+	before uint32 // lists of the words before
+}
+
+func newPostings(centroids int) *Postings {
+	return &Postings{
+		centroids: centroids, directory: make([]rankedWord, (centroids+63)/64),
+		start: []uint32{0}, dense: map[uint32][]uint64{},
+	}
 }
 
 // List is one posting list: Bits when it is dense, else Array.
@@ -56,31 +76,43 @@ func (l List) Each(f func(ord uint16)) {
 }
 
 // Centroids is the number of centroids that lists are kept for.
-func (p *Postings) Centroids() int { return len(p.start) - 1 }
+func (p *Postings) Centroids() int { return p.centroids }
 
 // Total is the number of postings.
 func (p *Postings) Total() int64 { return p.total }
 
-// List returns the documents with a token at a centroid.
+// List returns the documents with a token at a centroid. It aliases memory of
+// the segment.
 func (p *Postings) List(centroid uint32) List {
-	if int(centroid) >= p.Centroids() {
+	if uint64(centroid) >= uint64(p.centroids) {
 		return List{}
 	}
-	if a, b := p.start[centroid], p.start[centroid+1]; a != b {
+	w, bit := &p.directory[centroid/64], uint64(1)<<(centroid%64)
+	if w.bits&bit == 0 {
+		return List{}
+	}
+	list := w.before + uint32(bits.OnesCount64(w.bits&(bit-1)))
+	if a, b := p.start[list], p.start[list+1]; a != b {
 		return List{Array: p.arrays[a:b:b]}
 	}
-	return List{Bits: p.dense[centroid]}
+	return List{Bits: p.dense[list]}
 }
 
-// Bitmap returns a list as a roaring bitmap, for set algebra.
+// Bitmap returns a list as a roaring bitmap of its own, for set algebra.
 func (p *Postings) Bitmap(centroid uint32) *roaring.Bitmap {
+	l := p.List(centroid)
+	if l.Bits != nil {
+		return roaring.FromDense(l.Bits, true)
+	}
 	b := roaring.New()
-	p.List(centroid).Each(func(o uint16) { b.Add(uint32(o)) })
+	for _, o := range l.Array {
+		b.Add(uint32(o))
+	}
 	return b
 }
 
 func (p *Postings) bytes() int64 {
-	return int64(4*len(p.start) + 2*len(p.arrays) + 8*bitsetWords*len(p.dense))
+	return int64(16*len(p.directory) + 4*cap(p.start) + 2*cap(p.arrays) + 8*bitsetWords*len(p.dense))
 }
 
 // writePostings sorts the collected pairs into lists and writes them.
@@ -132,8 +164,9 @@ func appendList(dst []byte, pairs []uint64) []byte {
 }
 
 func loadPostings(db *pebble.DB, m *Meta) (*Postings, error) {
-	p := &Postings{start: make([]uint32, m.Centroids+1), dense: map[uint32][]uint64{}}
-	next := 0 // first centroid whose start is not set
+	p := newPostings(m.Centroids)
+	p.arrays = make([]uint16, 0, min(m.Postings, maxReserve))
+	last := -1
 	var buf []byte
 	for chunk := range m.PostChunks {
 		key := chunkKey(m.ID, colPostings, uint32(chunk), 0)
@@ -141,66 +174,77 @@ func loadPostings(db *pebble.DB, m *Meta) (*Postings, error) {
 		if buf, err = getChunk(db, key, buf[:0]); err != nil {
 			return nil, err
 		}
-		if next, err = p.decode(buf, m.Docs, next); err != nil {
+		if last, err = p.decode(buf, m.Docs, last); err != nil {
 			return nil, corrupt(describe(key), 0, "%w", err)
 		}
 	}
-	for ; next <= m.Centroids; next++ {
-		p.start[next] = uint32(len(p.arrays))
-	}
+	p.rank()
 	if p.total != m.Postings {
 		return nil, corrupt(fmt.Sprintf("segment %d, column postings", m.ID), 0, "%d postings, metadata says %d", p.total, m.Postings)
 	}
 	return p, nil
 }
 
-// decode appends the lists of a chunk; next is the first centroid whose start
-// is not set yet.
-func (p *Postings) decode(b []byte, docs, next int) (int, error) {
-	last := uint64(0)
+// maxReserve is how many postings memory is set aside for on the metadata's word.
+const maxReserve = 8 << 20
+
+// rank completes the directory.
+func (p *Postings) rank() {
+	var lists uint32
+	for i := range p.directory {
+		p.directory[i].before = lists
+		lists += uint32(bits.OnesCount64(p.directory[i].bits))
+	}
+}
+
+// decode appends the lists of a chunk, whose centroids are above last; it
+// returns the last one.
+func (p *Postings) decode(b []byte, docs, last int) (int, error) {
+	previous := uint64(0)
 	for len(b) > 0 {
 		delta, n := binary.Uvarint(b)
 		if n <= 0 {
-			return next, fmt.Errorf("cut short")
+			return last, errCutShort
 		}
 		card, m := binary.Uvarint(b[n:])
 		if m <= 0 {
-			return next, fmt.Errorf("cut short")
+			return last, errCutShort
 		}
 		b = b[n+m:]
-		c := last + delta
-		last = c
-		if c >= uint64(p.Centroids()) || int(c) < next-1 || card == 0 || card > uint64(docs) {
-			return next, fmt.Errorf("list of %d documents at centroid %d of %d", card, c, p.Centroids())
-		}
-		for ; next <= int(c); next++ {
-			p.start[next] = uint32(len(p.arrays))
+		previous += delta
+		c := previous
+		if c >= uint64(p.centroids) || int(c) <= last || card == 0 || card > uint64(docs) {
+			return last, fmt.Errorf("list of %d documents at centroid %d of %d, after %d", card, c, p.centroids, last)
 		}
 		size := 2 * card
 		if card > maxArray {
 			size = 8 * bitsetWords
 		}
 		if size > uint64(len(b)) {
-			return next, fmt.Errorf("list at centroid %d is cut short", c)
+			return last, fmt.Errorf("list at centroid %d: %w", c, errCutShort)
 		}
-		if err := p.appendList(uint32(c), b[:size], int(card), docs); err != nil {
-			return next, err
+		if err := p.decodeList(b[:size], int(card), docs); err != nil {
+			return last, fmt.Errorf("list at centroid %d: %w", c, err)
 		}
 		b = b[size:]
+		last = int(c)
+		p.directory[c/64].bits |= 1 << (c % 64)
+		p.start = append(p.start, uint32(len(p.arrays)))
 		p.total += int64(card)
-		p.start[next] = uint32(len(p.arrays)) // end of this list
-		next++
 	}
-	return next, nil
+	return last, nil
 }
 
-func (p *Postings) appendList(c uint32, b []byte, card, docs int) error {
+var errCutShort = errors.New("cut short")
+
+// decodeList appends the payload of a list.
+func (p *Postings) decodeList(b []byte, card, docs int) error {
 	if card <= maxArray {
 		last := -1
 		for i := range card {
 			o := binary.LittleEndian.Uint16(b[2*i:])
 			if int(o) <= last || int(o) >= docs {
-				return fmt.Errorf("list at centroid %d: document %d of %d after %d", c, o, docs, last)
+				return fmt.Errorf("document %d of %d after %d", o, docs, last)
 			}
 			last = int(o)
 			p.arrays = append(p.arrays, o)
@@ -208,15 +252,17 @@ func (p *Postings) appendList(c uint32, b []byte, card, docs int) error {
 		return nil
 	}
 	words := make([]uint64, bitsetWords)
+	n, top := 0, 0
 	for i := range words {
 		words[i] = binary.LittleEndian.Uint64(b[8*i:])
+		n += bits.OnesCount64(words[i])
+		if words[i] != 0 {
+			top = i*64 + bits.Len64(words[i]) - 1
+		}
 	}
-	l := List{Bits: words}
-	top := 0
-	l.Each(func(o uint16) { top = int(o) })
-	if l.Len() != card || top >= docs {
-		return fmt.Errorf("list at centroid %d: bitset of %d documents up to %d, directory says %d of %d", c, l.Len(), top, card, docs)
+	if n != card || top >= docs {
+		return fmt.Errorf("bitset of %d documents up to %d, directory says %d of %d", n, top, card, docs)
 	}
-	p.dense[c] = words
+	p.dense[uint32(len(p.start)-1)] = words
 	return nil
 }

@@ -409,31 +409,6 @@ func TestKeysAreInjectiveAndOrdered(t *testing.T) {
 	}
 }
 
-func FuzzDecodeMeta(f *testing.F) {
-	db, fs := openMem(f)
-	fx := newFixture(f, 5, codec.Exact, false, true, 1)
-	fx.build(f, db, fs, 1)
-	span := segment.Span(1)
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
-	if err != nil {
-		f.Fatal(err)
-	}
-	for it.First(); it.Valid(); it.Next() {
-		f.Add(bytes.Clone(it.Value()[:len(it.Value())-4]))
-	}
-	if err := it.Close(); err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, err := segment.DecodeMeta(b); err == nil && (m.Docs < 1 || m.Docs > segment.MaxDocuments) {
-			t.Errorf("accepted %+v", m)
-		}
-		if _, err := segment.DecodeDeletes(b, 100); err != nil && !errors.Is(err, segment.ErrCorruption) {
-			t.Error(err)
-		}
-	})
-}
-
 func BenchmarkView(b *testing.B) {
 	db, fs := openMem(b)
 	f := newFixture(b, 1000, codec.Exact, false, true, 1)

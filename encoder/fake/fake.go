@@ -1,6 +1,3 @@
-// Package fake is an encoder for tests: a token is a word, its vector a random
-// unit vector that depends on the word alone, so that texts match by the words
-// that they share. It needs no model and no library.
 package fake
 
 import (

@@ -77,14 +77,15 @@ func Library(given string) (string, error) {
 	return "", notFound(tried)
 }
 
+// systemFolders are where the system's loader looks.
 func systemFolders() []string {
 	switch runtime.GOOS {
 	case "windows":
-		return nil
+		return filepath.SplitList(os.Getenv("PATH"))
 	case "darwin":
-		return []string{"/opt/homebrew/lib", "/usr/local/lib"}
+		return append(filepath.SplitList(os.Getenv("DYLD_LIBRARY_PATH")), "/opt/homebrew/lib", "/usr/local/lib")
 	}
-	return []string{"/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"}
+	return append(filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")), "/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")
 }
 
 func notFound(tried []string) error {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -211,6 +212,18 @@ func TestLibrary(t *testing.T) {
 	t.Setenv("COLBERTDB_ONNXRUNTIME", own)
 	expect("", own)
 	expect(given, given)
+
+	// Without a name: the cache folder before the loader's, and both are listed.
+	if runtime.GOOS == "linux" {
+		t.Setenv("COLBERTDB_ONNXRUNTIME", "")
+		t.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", "")
+		t.Setenv("LD_LIBRARY_PATH", filepath.Join(dir, "loader"))
+		loader := file("loader/libonnxruntime.so.1")
+		expect("", loader)
+		cached := file("cache/colbertdb/lib/libonnxruntime.so")
+		expect("", cached)
+		t.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", standard)
+	}
 
 	missing := filepath.Join(dir, "missing")
 	for _, c := range []struct{ given, env string }{{missing, own}, {"", missing}} {

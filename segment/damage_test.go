@@ -60,7 +60,7 @@ func TestDamagedFileIsCorruption(t *testing.T) {
 		}
 		path := fs.PathJoin("db", name)
 		good := readFile(t, fs, path)
-		for range 60 {
+		for range 15 {
 			bad := bytes.Clone(good)
 			bad[r.IntN(len(bad)*9/10)] ^= 1 << r.IntN(8) // in the blocks, not the footer
 			writeFile(t, fs, path, bad)
@@ -140,7 +140,7 @@ func TestBufferIsNotFooledByEqualIDs(t *testing.T) {
 // Chunks that vanish from, or appear in, an open segment are found by name.
 func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 	db, fs := openMem(t)
-	f := newFixture(t, 1100, codec.Exact, false, true, 21)
+	f := newFixture(t, 1030, codec.Exact, false, true, 21)
 	f.build(t, db, fs, 2)
 	r, err := segment.Open(db, 2)
 	if err != nil {

@@ -104,3 +104,44 @@ func TestPostingsEqualRoaring(t *testing.T) {
 		t.Error("a bitmap shares memory with the segment")
 	}
 }
+
+func BenchmarkPostingsList(b *testing.B) {
+	const centroids = 1 << 20
+	r := rand.New(rand.NewPCG(7, 7))
+	db, fs := openMem(b)
+	builder, err := segment.NewBuilder(fs, "aside", 1, plain(centroids))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for ord := range 5000 {
+		list := make([]uint32, 40)
+		for i := range list {
+			list[i] = r.Uint32N(centroids)
+		}
+		if err := builder.Add(plainDocument(ord, list)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_, paths, err := builder.Finish(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := db.Ingest(ctx, paths); err != nil {
+		b.Fatal(err)
+	}
+	reader, err := segment.Open(db, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := reader.Postings()
+	b.ReportAllocs()
+	found, c := 0, uint32(0)
+	for b.Loop() {
+		c = (c + 611_953) % centroids
+		found += len(p.List(c).Array)
+	}
+	if found == 0 && b.N > 100 {
+		b.Error("no list was found")
+	}
+	b.ReportMetric(float64(reader.MemoryBytes()), "reader-bytes")
+}

@@ -434,3 +434,51 @@ func BenchmarkView(b *testing.B) {
 	}
 	b.Run("pinned", run)
 }
+
+func BenchmarkBuild(b *testing.B) {
+	_, fs := openMem(b)
+	f := newFixture(b, 1000, codec.Exact, false, true, 1)
+	docs := f.docs[:500] // the large one comes after
+	b.ReportAllocs()
+	var size int64
+	for b.Loop() {
+		builder, err := segment.NewBuilder(fs, "aside", 1, f.cfg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, d := range docs {
+			if err := builder.Add(d); err != nil {
+				b.Fatal(err)
+			}
+		}
+		m, _, err := builder.Finish(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = m.Bytes
+	}
+	b.SetBytes(size)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(docs)), "ns/document")
+}
+
+func BenchmarkText(b *testing.B) {
+	db, fs := openMem(b)
+	f := newFixture(b, 500, codec.Exact, false, false, 1)
+	f.build(b, db, fs, 1)
+	r, err := segment.Open(db, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, step := range map[string]int{"in order": 1, "random": 37} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			ord := 0
+			for b.Loop() {
+				ord = (ord + step) % r.Len()
+				if _, _, err := r.Text(ord); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,338 @@
+// Command benchmark measures search on a collection with judged queries, or on
+// documents resampled from it: for every profile the recall of the default
+// effort, the time of a query, the size, and nDCG@10. docs/benchmarks.md is
+// made from its output.
+//
+//	go run ./scripts/benchmark -data DIR [-split test] [-queries 100] [-resample 20000]
+//
+// Two words are never mixed: recall@10 is against exact MaxSim of the encoder's
+// float32 vectors, candidate recall@10 against an exact search over the same
+// stored planes.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/encoder/bundled"
+	"github.com/colbertdb-go/colbertdb/encoder/onnx"
+	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/query/eval"
+)
+
+const k = 10
+
+type item struct {
+	id, text string
+	vectors  engine.Matrix
+}
+
+func main() {
+	data := flag.String("data", "", "folder in BEIR layout; with emb/docs_recon.f16 its vectors are taken instead of the model's")
+	split := flag.String("split", "test", "qrels to take")
+	limit := flag.Int("queries", 100, "queries to measure, at most")
+	resample := flag.Int("resample", 0, "measure so many synthetic documents instead, resampled from the real ones with noise")
+	flag.Parse()
+	if err := run(context.Background(), *data, *split, *limit, *resample); err != nil {
+		fmt.Fprintln(os.Stderr, "benchmark:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, dir, split string, limit, resample int) error {
+	docs, queries, err := load(ctx, dir)
+	if err != nil {
+		return err
+	}
+	qrels, err := eval.ReadQrelsFile(filepath.Join(dir, "qrels", split+".tsv"))
+	if err != nil {
+		return err
+	}
+	queries = slices.DeleteFunc(queries, func(q item) bool { return len(qrels[q.id]) == 0 })
+	queries = queries[:min(limit, len(queries))]
+	name := filepath.Base(dir)
+	if resample > 0 {
+		docs = resampled(docs, resample)
+		name = fmt.Sprintf("%s resampled to %d (synthetic)", name, resample)
+		qrels = nil
+	}
+	tokens := 0
+	for _, d := range docs {
+		tokens += d.vectors.Len()
+	}
+	fmt.Printf("%s: %d documents, %d token vectors, %d queries; %s, %d cores, %s\n\n", name, len(docs), tokens, len(queries), runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version())
+	truth, err := exactFloat(ctx, docs, queries)
+	if err != nil {
+		return err
+	}
+	fmt.Println("| profile | candidate recall@10 | recall@10 | nDCG@10 | exact nDCG@10 | p50 | p95 | exact scan p50 | bytes a token | build |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	for _, p := range []engine.Profile{engine.Exact, engine.Balanced, engine.Compact} {
+		if err := measure(ctx, p, docs, queries, qrels, truth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure prints one row.
+func measure(ctx context.Context, p engine.Profile, docs, queries []item, qrels eval.Qrels, truth [][]string) error {
+	db, err := engine.OpenMem(nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	start := time.Now()
+	col, err := build(ctx, db, docs, engine.CollectionConfig{Dim: docs[0].vectors.Dim, Profile: p})
+	if err != nil {
+		return err
+	}
+	built := time.Since(start)
+	var found, candidates int
+	var times, exactTimes []time.Duration
+	fast, exact := eval.Run{}, eval.Run{}
+	for round := range 2 { // the first warms up
+		times, exactTimes, found, candidates = times[:0], exactTimes[:0], 0, 0
+		for i, q := range queries {
+			res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, K: k})
+			if err != nil {
+				return err
+			}
+			times = append(times, res.Took)
+			fast[q.id] = run10(res)
+			found += overlap(ids(res), truth[i])
+			if round == 0 && i > 20 {
+				continue
+			}
+			full, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, K: k, Exact: true})
+			if err != nil {
+				return err
+			}
+			exactTimes = append(exactTimes, full.Took)
+			exact[q.id] = run10(full)
+			candidates += overlap(ids(res), ids(full))
+		}
+	}
+	n := float64(k * len(queries))
+	info := col.Info()
+	ndcg, exactNDCG := "–", "–"
+	if qrels != nil {
+		ndcg = fmt.Sprintf("%.4f", eval.Evaluate(qrels, fast, k).NDCG)
+		exactNDCG = fmt.Sprintf("%.4f", eval.Evaluate(qrels, exact, k).NDCG)
+	}
+	fmt.Printf("| %s | %.3f | %.3f | %s | %s | %.2f ms | %.2f ms | %.1f ms | %.0f | %.0f s |\n", p, float64(candidates)/n, float64(found)/n,
+		ndcg, exactNDCG, ms(times, 0.5), ms(times, 0.95), ms(exactTimes, 0.5), float64(info.Bytes)/float64(info.Tokens), built.Seconds())
+	return nil
+}
+
+func build(ctx context.Context, db *engine.Engine, docs []item, cfg engine.CollectionConfig) (*engine.Collection, error) {
+	col, err := db.CreateCollection(ctx, "bench", cfg)
+	if err != nil {
+		return nil, err
+	}
+	for batch := range slices.Chunk(docs, 200) {
+		b := make([]engine.Document, len(batch))
+		for i, d := range batch {
+			b[i] = engine.Document{ID: d.id, Vectors: d.vectors}
+		}
+		if _, err := col.Upsert(ctx, b...); err != nil {
+			return nil, err
+		}
+	}
+	return col, col.Compact(ctx)
+}
+
+// exactFloat ranks by float32 MaxSim of the originals, kept as float16.
+func exactFloat(ctx context.Context, docs, queries []item) ([][]string, error) {
+	db, err := engine.OpenMem(&engine.Options{TrainTokens: math.MaxInt64})
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	col, err := build(ctx, db, docs, engine.CollectionConfig{Dim: docs[0].vectors.Dim, RetainRaw: true})
+	if err != nil {
+		return nil, err
+	}
+	var out [][]string
+	for _, q := range queries {
+		res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, K: k, Exact: true})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ids(res))
+	}
+	return out, nil
+}
+
+func ids(r *engine.SearchResult) (out []string) {
+	for _, h := range r.Hits {
+		out = append(out, h.ID)
+	}
+	return out
+}
+
+func run10(r *engine.SearchResult) (out []eval.Scored) {
+	for _, h := range r.Hits {
+		out = append(out, eval.Scored{ID: h.ID, Score: float64(h.Score)})
+	}
+	return out
+}
+
+func overlap(a, b []string) (n int) {
+	for _, x := range a {
+		if slices.Contains(b, x) {
+			n++
+		}
+	}
+	return n
+}
+
+func ms(t []time.Duration, q float64) float64 {
+	s := slices.Sorted(slices.Values(t))
+	return float64(s[int(q*float64(len(s)-1))]) / 1e6
+}
+
+// resampled makes n documents: each a real one whose vectors are moved at random.
+func resampled(docs []item, n int) []item {
+	r := rand.New(rand.NewPCG(1, 2))
+	out := make([]item, n)
+	for i := range out {
+		from := docs[r.IntN(len(docs))]
+		m := engine.Matrix{Dim: from.vectors.Dim, Data: slices.Clone(from.vectors.Data)}
+		for j := range m.Data {
+			m.Data[j] += 0.4 * float32(r.NormFloat64()/math.Sqrt(float64(m.Dim)))
+		}
+		out[i] = item{id: fmt.Sprintf("%s#%d", from.id, i), vectors: m.Normalized()}
+	}
+	return out
+}
+
+// load reads documents and queries and encodes them, or takes real vectors.
+func load(ctx context.Context, dir string) (docs, queries []item, err error) {
+	if docs, err = lines(filepath.Join(dir, "corpus.jsonl")); err != nil {
+		return nil, nil, err
+	}
+	if queries, err = lines(filepath.Join(dir, "queries.jsonl")); err != nil {
+		return nil, nil, err
+	}
+	emb := filepath.Join(dir, "emb")
+	if _, err := os.Stat(filepath.Join(emb, "docs_recon.f16")); err == nil {
+		return docs, queries, vectors(emb, docs, queries)
+	}
+	enc, err := bundled.Open(onnx.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer enc.Close()
+	start, tokens := time.Now(), 0
+	err = encode(docs, func(texts []string) ([]engine.Matrix, error) {
+		out, err := enc.EncodeDocuments(ctx, texts)
+		return matrices(out, func(d encoder.Document) engine.Matrix { tokens += d.Vectors.Len(); return d.Vectors }), err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	fmt.Printf("encoded %d document tokens, %.0f a second\n", tokens, float64(tokens)/time.Since(start).Seconds())
+	return docs, queries, encode(queries, func(texts []string) ([]engine.Matrix, error) {
+		out, err := enc.EncodeQueries(ctx, texts)
+		return matrices(out, func(q encoder.Query) engine.Matrix { return q.Vectors }), err
+	})
+}
+
+func matrices[T any](in []T, f func(T) engine.Matrix) (out []engine.Matrix) {
+	for _, x := range in {
+		out = append(out, f(x))
+	}
+	return out
+}
+
+// encode fills in the vectors of items.
+func encode(items []item, f func([]string) ([]engine.Matrix, error)) error {
+	for batch := range slices.Chunk(items, 256) {
+		texts := make([]string, len(batch))
+		for i := range batch {
+			texts[i] = batch[i].text
+		}
+		m, err := f(texts)
+		if err != nil {
+			return err
+		}
+		for i := range m {
+			batch[i].vectors = m[i]
+		}
+	}
+	return nil
+}
+
+// lines reads a corpus or queries.
+func lines(path string) (out []item, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 64<<20)
+	for s.Scan() {
+		var row struct{ ID, Title, Text string }
+		var raw map[string]json.RawMessage
+		if err := json.Unmarshal(s.Bytes(), &raw); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		for field, dst := range map[string]*string{"_id": &row.ID, "title": &row.Title, "text": &row.Text} {
+			if len(raw[field]) > 0 {
+				if err := json.Unmarshal(raw[field], dst); err != nil {
+					return nil, fmt.Errorf("%s: %s: %w", path, field, err)
+				}
+			}
+		}
+		if row.Title != "" {
+			row.Text = row.Title + " " + row.Text
+		}
+		out = append(out, item{id: row.ID, text: row.Text})
+	}
+	return out, s.Err()
+}
+
+// vectors reads the token vectors of a ColBERT model that lie beside a
+// collection: docs_recon.f16 and doclens.i32, queries.f32 of 32 tokens each.
+func vectors(dir string, docs, queries []item) error {
+	const dim, queryTokens = 128, 32
+	recon, err := os.ReadFile(filepath.Join(dir, "docs_recon.f16"))
+	if err != nil {
+		return err
+	}
+	lens, err := os.ReadFile(filepath.Join(dir, "doclens.i32"))
+	if err != nil {
+		return err
+	}
+	for i := range docs {
+		n := 2 * dim * int(binary.LittleEndian.Uint32(lens[4*i:]))
+		docs[i].vectors = engine.MatrixFromF16(dim, recon[:n])
+		recon = recon[n:]
+	}
+	q, err := os.ReadFile(filepath.Join(dir, "queries.f32"))
+	if err != nil {
+		return err
+	}
+	for i := range queries {
+		m := engine.Matrix{Dim: dim, Data: make([]float32, queryTokens*dim)}
+		for j := range m.Data {
+			m.Data[j] = math.Float32frombits(binary.LittleEndian.Uint32(q[4*(i*len(m.Data)+j):]))
+		}
+		queries[i].vectors = m
+	}
+	return nil
+}

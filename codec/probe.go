@@ -36,9 +36,10 @@ func NewProber() *Prober { return &Prober{} }
 
 // Probe returns, for each query token, its best n fine centroids among the
 // children of the cells that are among the best cells of any token: at most n,
-// descending by score, equal scores by centroid. The result is valid until the
-// next call.
+// descending by score, equal scores by centroid. Both counts are at least one.
+// The result is valid until the next call.
 func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Probe {
+	cells, n = max(1, cells), max(1, n)
 	p.chooseCells(q, cb, cells)
 	p.reset(q.Tokens, n)
 	dim := q.Dim
@@ -52,7 +53,7 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 	}
 	unit := 1 / IntScale(dim)
 	p.flat, p.result = p.flat[:0], p.result[:0]
-	p.flat = slices.Grow(p.flat, q.Tokens*n)
+	p.flat = slices.Grow(p.flat, q.Tokens*min(n, rt.NumCentroids()))
 	for t := range p.tops {
 		from := len(p.flat)
 		for _, h := range p.tops[t].sorted() {

@@ -45,8 +45,8 @@
 #define ROW(ADDR, LO, HI) \
 	VPBROADCASTD ADDR, Y14       \
 	VPMADDWD     Y12, Y14, Y15   \
-	VPADDD       Y15, LO, LO     \
 	VPMADDWD     Y13, Y14, Y14   \
+	VPADDD       Y15, LO, LO     \
 	VPADDD       Y14, HI, HI
 
 #define PAIR4(LANES, AT) \
@@ -221,8 +221,8 @@ scandone:
 #define FROW(ADDR, LO, HI) \
 	VBROADCASTSS ADDR, Y14       \
 	VMULPS       Y12, Y14, Y15   \
-	VADDPS       Y15, LO, LO     \
 	VMULPS       Y13, Y14, Y14   \
+	VADDPS       Y15, LO, LO     \
 	VADDPS       Y14, HI, HI
 
 #define DIM4(LANES, AT) \

@@ -184,7 +184,7 @@ func TestLifeOfACollection(t *testing.T) {
 			db := mustOpen(t, fs, small())
 			col := mustCollection(t, db, cfg)
 			m := model{}
-			for step := range 250 {
+			for step := range 150 {
 				switch n := r.IntN(100); {
 				case n < 55:
 					batch := make([]engine.Document, 1+r.IntN(6))
@@ -259,7 +259,7 @@ func TestScoreDoesNotDependOnPlace(t *testing.T) {
 				t.Run(fmt.Sprintf("%s raw=%t coded=%t", profile, raw, coded), func(t *testing.T) {
 					r := rand.New(rand.NewPCG(5, 5))
 					o := small()
-					o.DisableAutoCompaction = true
+					o.DisableAutoCompaction, o.SealDocuments = true, 1000
 					db := mustOpen(t, vfs.NewMem(), o)
 					defer mustClose(t, db)
 					col := mustCollection(t, db, engine.CollectionConfig{Profile: profile, RetainRaw: raw})

@@ -27,16 +27,18 @@ type storeState struct {
 // collectionRecord is one collection as stored: its configuration and the
 // segments that make it up, in the order of their document numbers.
 type collectionRecord struct {
-	ID        uint32          `json:"id"`
-	Name      string          `json:"name"`
-	Dim       int             `json:"dim"`
-	Profile   string          `json:"profile"`
-	RetainRaw bool            `json:"retain_raw"`
-	Model     *Model          `json:"model,omitempty"`
-	NextNum   segment.DocNum  `json:"next_num"`
-	Codebook  uint32          `json:"codebook"` // 0: flat
-	Routing   uint32          `json:"routing"`
-	Segments  []segmentRecord `json:"segments"`
+	ID        uint32         `json:"id"`
+	Name      string         `json:"name"`
+	Dim       int            `json:"dim"`
+	Profile   string         `json:"profile"`
+	RetainRaw bool           `json:"retain_raw"`
+	Model     *Model         `json:"model,omitempty"`
+	NextNum   segment.DocNum `json:"next_num"`
+	Codebook  uint32         `json:"codebook"` // 0: flat
+	Routing   uint32         `json:"routing"`
+	// RoutingTokens is the number of tokens that the routing was made for.
+	RoutingTokens int64           `json:"routing_tokens"`
+	Segments      []segmentRecord `json:"segments"`
 }
 
 type segmentRecord struct {

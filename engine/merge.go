@@ -127,20 +127,20 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 		return err
 	}
 	state := e.state()
+	next := c.next()
+	next.space = target
 	record := c.record.clone()
 	for _, r := range all {
 		record.replace(r)
 	}
 	if to != nil {
-		record.Codebook, record.Routing = to.codebook.ID, to.routing.ID
+		record.Codebook, record.Routing, record.RoutingTokens = to.codebook.ID, to.routing.ID, next.liveTokens()
 	}
 	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, all, to) }); err != nil {
 		return err
 	}
 	c.record = record
 	moved.install(c)
-	next := c.next()
-	next.space = target
 	for _, r := range all {
 		next.replace(r)
 	}
@@ -405,14 +405,13 @@ func (e *Engine) excise(ctx context.Context, id segment.ID) error {
 func (e *Engine) train(ctx context.Context, c *collection) error {
 	v := c.acquire()
 	defer c.release(v)
-	var tokens int64
-	for _, s := range v.segs {
-		tokens += s.Meta().Tokens
+	tokens := v.liveTokens()
+	if tokens < e.opts.TrainTokens {
+		return nil
 	}
-	first := !v.space.coded() && tokens >= e.opts.TrainTokens
-	// Posting lists of twice their design length call for new routing.
-	grown := v.space.coded() && codec.DesignCentroids(tokens) >= 4*v.space.routing.NumCentroids()
-	if !first && !grown {
+	first := !v.space.coded()
+	// Posting lists of four times their design length call for new routing.
+	if grown := tokens >= 4*c.record.RoutingTokens; !first && !grown {
 		return nil
 	}
 	sample, err := v.sample(ctx, e.opts.TrainSample, tokens)
@@ -438,7 +437,8 @@ func (e *Engine) train(ctx context.Context, c *collection) error {
 	return e.replace(ctx, c, tasks, &to)
 }
 
-// sample draws whole documents evenly over the segments, about max tokens.
+// sample draws whole live documents evenly over the segments, about limit of
+// their tokens. There are some: training starts above Options.TrainTokens.
 func (v *version) sample(ctx context.Context, limit int, tokens int64) (codec.Matrix, error) {
 	out := codec.Matrix{Dim: v.space.dim}
 	stride := int(tokens/int64(limit)) + 1
@@ -448,8 +448,10 @@ func (v *version) sample(ctx context.Context, limit int, tokens int64) (codec.Ma
 	n := 0
 	for _, s := range v.segs {
 		for ord := range s.Len() {
-			n++
-			if n%stride != 0 || !s.isLive(ord) {
+			if !s.isLive(ord) {
+				continue
+			}
+			if n++; n%stride != 0 {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -463,8 +465,17 @@ func (v *version) sample(ctx context.Context, limit int, tokens int64) (codec.Ma
 			out.Data = append(out.Data, m.Data...)
 		}
 	}
-	if out.Len() == 0 {
-		return out, fmt.Errorf("%w: every sampled document is deleted", ErrNoVectors)
-	}
 	return out, nil
+}
+
+// liveTokens is the number of token vectors of the live documents in segments.
+func (v *version) liveTokens() (n int64) {
+	for _, s := range v.segs {
+		for ord := range s.Len() {
+			if s.isLive(ord) {
+				n += int64(s.Tokens(ord))
+			}
+		}
+	}
+	return n
 }

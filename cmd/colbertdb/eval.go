@@ -27,6 +27,7 @@ type evalCmd struct {
 	Effort    string `enum:"fast,default,high,full" default:"default" help:"fast, default, high or full."`
 	Exact     bool   `help:"Score every document: no candidate generation."`
 	Recall    bool   `help:"Search exactly, too, and print candidate recall@10."`
+	RunFile   string `name:"run" placeholder:"FILE" help:"Also write the ranking as a TREC run."`
 	Limit     int    `help:"Only the first queries. Default: all."`
 }
 
@@ -192,6 +193,11 @@ func (c *evalCmd) search(a *app, out *evalOutput, queries []ingest.Passage, judg
 			}
 		}
 	}
+	if c.RunFile != "" {
+		if err := writeRun(c.RunFile, run); err != nil {
+			return err
+		}
+	}
 	if c.Recall {
 		r := float64(found) / float64(max(wanted, 1))
 		out.CandidateRecall = &r
@@ -258,4 +264,14 @@ func (c *evalCmd) print(a *app, o *evalOutput) {
 	}
 	us := func(n int64) string { return render.Duration(time.Duration(n) * time.Microsecond) }
 	a.printf("\nsearch for %d hits p50 %s, p95 %s; with encoding p50 %s, p95 %s\n", slices.Max(c.K), us(o.SearchP50US), us(o.SearchP95US), us(o.TotalP50US), us(o.TotalP95US))
+}
+
+// writeRun writes a ranking for other scorers.
+func writeRun(name string, run eval.Run) (err error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return eval.WriteRun(f, run, "colbertdb")
 }

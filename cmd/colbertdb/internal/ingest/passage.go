@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"math"
@@ -67,6 +68,9 @@ func hashString(h hash.Hash, s string) {
 	h.Write(n[:])
 	h.Write([]byte(s))
 }
+
+// ErrEmpty is the Problem of a document without text and without vectors.
+var ErrEmpty = errors.New("has neither text nor vectors")
 
 // Problem is what is wrong with one line or file of an input; the rest of the
 // input is still read.

@@ -5,12 +5,16 @@
     venv/bin/python scripts/check_eval.py            # do the expected values still hold?
     venv/bin/python scripts/check_eval.py --write    # make the cases and the values anew
 
+    colbertdb eval scifact --run scifact.run --json > scifact.json
+    venv/bin/python scripts/check_eval.py --collection scifact scifact.run scifact.json
+
 The cases are hostile on purpose: equal scores, scores that float32 cannot tell
 apart, queries without a ranking or without relevant documents, graded and
 negative judgments, unjudged documents, rankings shorter than the cut-off. The
 Go tests read the same files and compare to four decimals.
 """
 import argparse
+import json
 import math
 import pathlib
 import random
@@ -69,12 +73,12 @@ def read_cases():
     return qrels, run
 
 
-def score(qrels, run):
+def score(qrels, run, cuts=CUTS):
     """{(query, cut): [ndcg, recall, mrr, success, map]}, "all" for the means."""
-    measures = {"map", "recip_rank"} | {f"{m}.{','.join(map(str, CUTS))}" for m in ("ndcg_cut", "recall", "success")}
+    measures = {"map", "recip_rank"} | {f"{m}.{','.join(map(str, cuts))}" for m in ("ndcg_cut", "recall", "success")}
     scored = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(run)
     out = {}
-    for k in CUTS:
+    for k in cuts:
         rows = []
         for q in sorted(qrels):
             s = scored.get(q)
@@ -89,10 +93,35 @@ def score(qrels, run):
     return out
 
 
+def check_collection(folder, run_file, json_file):
+    """Scores a run of `colbertdb eval` and compares its printed figures."""
+    printed = json.load(open(json_file))
+    qrels, run = {}, {}
+    for line in list(open(pathlib.Path(folder) / "qrels" / (printed["split"] + ".tsv")))[1:]:
+        q, d, g = line.split("\t")
+        qrels.setdefault(q, {})[d] = int(g)
+    for line in open(run_file):
+        q, _, d, _, s, _ = line.split()
+        run.setdefault(q, {})[d] = float(s)
+    cuts = sorted({m["k"] for m in printed["metrics"]})
+    values = score(qrels, run, cuts)
+    bad = 0
+    for m in printed["metrics"]:
+        want = values["all", m["k"]][["nDCG", "recall", "MRR", "success"].index(m["name"])]
+        differs = abs(m["value"] - want) > 5e-5
+        bad += differs
+        print(f"{printed['dataset']} {m['name']}@{m['k']}: {m['value']:.6f}, trec_eval {want:.6f}{'  DIFFERS' if differs else ''}")
+    return bad
+
+
 def main():
-    args = argparse.ArgumentParser(description=__doc__)
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--write", action="store_true")
-    write = args.parse_args().write
+    args.add_argument("--collection", nargs=3, metavar=("DIR", "RUN", "JSON"))
+    args = args.parse_args()
+    if args.collection:
+        sys.exit(check_collection(*args.collection) > 0)
+    write = args.write
     if write:
         write_cases(*make_cases())
     values = score(*read_cases())

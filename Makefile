@@ -20,6 +20,7 @@ demo-check: onnxruntime build ## check the demo's answers, and that they come fr
 .PHONY: test
 test: onnxruntime ## the whole test suite
 	go vet ./...
+	go test ./codec ./query
 	go test -race -timeout 40m ./...
 
 .PHONY: race
@@ -28,7 +29,7 @@ race: onnxruntime ## the suite with the race detector, twice
 
 .PHONY: noasm
 noasm: ## the suite of everything that computes, without assembly
-	go test -tags noasm ./internal/simd ./codec ./segment ./query ./engine
+	go test -short -tags noasm ./internal/simd ./codec ./segment ./query ./engine
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for ten seconds

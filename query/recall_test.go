@@ -82,7 +82,7 @@ func concat(ms []codec.Matrix) codec.Matrix {
 func TestCandidateRecallOnRealVectors(t *testing.T) {
 	queries, docs := testdata.Lotte(t)
 	profiles := []codec.Profile{codec.Exact, codec.Balanced, codec.Compact}
-	if raceEnabled {
+	if raceEnabled || testing.Short() {
 		queries, profiles = queries[:20], profiles[:1]
 	}
 	for _, p := range profiles {

@@ -23,6 +23,14 @@ type kernels struct {
 	expandA       func(dst []int16, r Residuals, a []byte, n int, levels *[4]int16)
 	expandAB      func(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16)
 	f16ToF32      func(dst []float32, src []byte)
+
+	linearTile func(out []float32, n int, a []int16, k int, w []int16, scales, columns, bias []float32)
+	matMulTile func(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int)
+	maxAbs     func(src []float32) float32
+	round      func(dst []int16, src []float32, factor float32)
+	softmax    func(row []float32)
+	gelu       func(x []float32)
+	layerNorm  func(dst, a, b, gain, bias []float32, eps float32)
 }
 
 var generic = &kernels{
@@ -35,6 +43,13 @@ var generic = &kernels{
 	expandA:       expandAGeneric,
 	expandAB:      expandABGeneric,
 	f16ToF32:      f16ToF32Generic,
+	linearTile:    linearTileGeneric,
+	matMulTile:    matMulTileGeneric,
+	maxAbs:        maxAbsGeneric,
+	round:         roundGeneric,
+	softmax:       softmaxGeneric,
+	gelu:          geluGeneric,
+	layerNorm:     layerNormGeneric,
 }
 
 // tiers lists what this processor can run, best first.

@@ -42,7 +42,37 @@ func archTiers() []*kernels {
 		f16ToF32: func(dst []float32, src []byte) {
 			f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
 		},
+		linearTile: func(out []float32, n int, a []int16, k int, w []int16, scales, columns, bias []float32) {
+			linearTileAVX2(&out[0], 4*n, &a[0], k/8, &w[0], &scales[0], &columns[0], &bias[0])
+		},
+		matMulTile: func(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int) {
+			matMulTileAVX2(&out[0], 4*ldo, &a[0], 4*lda, k, &b[0], 4*ldb)
+		},
+		maxAbs: func(src []float32) float32 { return maxAbsAVX2(&src[0], len(src)/16) },
+		round: func(dst []int16, src []float32, factor float32) {
+			roundAVX2(&dst[0], &src[0], len(src)/16, factor)
+		},
+		softmax: func(row []float32) { softmaxAVX2(&row[0], len(row)/8, &expTable) },
+		gelu:    func(x []float32) { geluAVX2(&x[0], len(x)/8, &geluTable) },
+		layerNorm: func(dst, a, b, gain, bias []float32, eps float32) {
+			layerNormAVX2(&dst[0], &a[0], &b[0], &gain[0], &bias[0], len(dst)/8, float32(len(dst)), eps)
+		},
 	}}
+}
+
+// Constants as the assembly reads them: polynomials with the highest first.
+var (
+	expTable  = [12]float32{expLeast, log2e, ln2High, ln2Low}
+	geluTable = [16]float32{sqrtHalf, -erfMost, erfMost, 0.5}
+)
+
+func init() {
+	for i, c := range expCoefficients {
+		expTable[10-i] = c
+	}
+	for i := range erfNumerator {
+		geluTable[9-i], geluTable[15-i] = erfNumerator[i], erfDenominator[i]
+	}
 }
 
 //go:noescape
@@ -68,3 +98,24 @@ func expandABAVX2(dst, cells *int16, last int, codes, a, b *byte, n, sixteens, e
 
 //go:noescape
 func f16ToF32AVX2(dst *float32, src *byte, eights int)
+
+//go:noescape
+func linearTileAVX2(out *float32, outBytes int, a *int16, eights int, w *int16, scales, columns, bias *float32)
+
+//go:noescape
+func matMulTileAVX2(out *float32, outBytes int, a *float32, aBytes, k int, b *float32, bBytes int)
+
+//go:noescape
+func maxAbsAVX2(src *float32, sixteens int) float32
+
+//go:noescape
+func roundAVX2(dst *int16, src *float32, sixteens int, factor float32)
+
+//go:noescape
+func softmaxAVX2(row *float32, eights int, c *[12]float32)
+
+//go:noescape
+func geluAVX2(x *float32, eights int, c *[16]float32)
+
+//go:noescape
+func layerNormAVX2(dst, a, b, gain, bias *float32, eights int, n, eps float32)

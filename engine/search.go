@@ -142,7 +142,11 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 		return nil, err
 	}
 	out.Stages = append([]StageTime{{Name: "encode", Duration: encoded}}, r.Stages...)
-	out.Stages = append(out.Stages, StageTime{Name: "fetch", Duration: time.Since(fetching)})
+	if last := len(out.Stages) - 1; out.Stages[last].Name == "fetch" { // grouping has read attributes
+		out.Stages[last].Duration += time.Since(fetching)
+	} else {
+		out.Stages = append(out.Stages, StageTime{Name: "fetch", Duration: time.Since(fetching)})
+	}
 	out.Took = time.Since(start)
 	e.stats.searches.Add(1)
 	e.stats.searchNanos.Add(int64(out.Took))

@@ -102,7 +102,7 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 		}
 		// Fewer groups than asked for, and there are more documents: look deeper.
 		if len(groups) >= p.K || len(found) < want || len(found) >= s.matches {
-			s.res.Hits = groups[:min(p.K, len(groups))]
+			s.res.Hits = groups
 			break
 		}
 		want *= 4
@@ -165,11 +165,12 @@ func (s *Searcher) find(ctx context.Context, q *codec.Query, want int) ([]candid
 			return found, err
 		}
 	}
-	return s.scan(ctx)
+	return s.scan(ctx, want)
 }
 
-// scan scores every allowed document.
-func (s *Searcher) scan(ctx context.Context) ([]candidate, error) {
+// scan scores every allowed document and returns the best want of them, or all
+// where groups may need them.
+func (s *Searcher) scan(ctx context.Context, want int) ([]candidate, error) {
 	all := s.gen.found[:0]
 	for i, src := range s.sources {
 		for ord := range src.Len() {
@@ -184,7 +185,10 @@ func (s *Searcher) scan(ctx context.Context) ([]candidate, error) {
 	}
 	s.stage(s.sp.Representation.String())
 	s.res.Exhaustive, s.res.Scored, s.res.Candidates = true, len(all), len(all)
-	return s.rank.top(all, len(all)), nil
+	if s.p.GroupBy != "" {
+		want = len(all)
+	}
+	return s.rank.top(all, want), nil
 }
 
 // generate finds candidates by the postings and scores them tier by tier. It
@@ -290,11 +294,16 @@ func (s *Searcher) hits(found []candidate) {
 	}
 }
 
-// group turns ranked candidates into groups, ranked by their best documents.
+// group turns ranked candidates into at most K groups, ranked by their best
+// documents. Passages come from the best 4·K·GroupSize documents: reading
+// attributes further down would cost more than the search.
 func (s *Searcher) group(found []candidate) ([]Hit, error) {
 	var groups []Hit
 	at := map[string]int{}
-	for _, c := range found {
+	for rank, c := range found {
+		if len(groups) >= s.p.K && rank >= 4*s.p.K*s.p.GroupSize {
+			break
+		}
 		attrs, err := s.sources[c.source].Attributes(c.ord)
 		if err != nil {
 			return nil, err
@@ -303,6 +312,9 @@ func (s *Searcher) group(found []candidate) ([]Hit, error) {
 		h.Group = attribute(attrs, s.p.GroupBy)
 		i, ok := at[h.Group]
 		if !ok || h.Group == "" {
+			if len(groups) >= s.p.K {
+				continue
+			}
 			i = len(groups)
 			groups = append(groups, h)
 			at[h.Group] = i
@@ -312,6 +324,7 @@ func (s *Searcher) group(found []candidate) ([]Hit, error) {
 			g.Passages = append(g.Passages, h)
 		}
 	}
+	s.stage("fetch")
 	return groups, nil
 }
 

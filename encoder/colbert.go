@@ -17,6 +17,7 @@ type Batch struct {
 	IDs        []int64
 	Mask       []int64 // 1 for tokens that are attended to
 	Types      []int64 // all zero
+	Lengths    []int   // tokens of each row; what follows is padding
 }
 
 // Session runs a model's graph. Run may be called from many goroutines.
@@ -215,6 +216,7 @@ func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vec
 		b := Batch{Rows: rows, Cols: cols}
 		b.IDs, b.Mask, b.Types = make([]int64, rows*cols), make([]int64, rows*cols), make([]int64, rows*cols)
 		for r, i := range order[:rows] {
+			b.Lengths = append(b.Lengths, len(seqs[i].ids))
 			for t := range cols {
 				b.IDs[r*cols+t] = int64(c.cfg.PadID)
 				if t < len(seqs[i].ids) {

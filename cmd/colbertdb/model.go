@@ -31,7 +31,7 @@ func loadModel(location string) (encoder.Encoder, error) {
 		return located{fake.New(n), location}, nil
 	}
 	if cmp.Or(location, modelBundled) == modelBundled {
-		enc, err := bundled.Open(onnx.Options{})
+		enc, err := bundled.Open()
 		if err != nil {
 			return nil, err
 		}

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 
 	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/encoder/bert"
 	"github.com/colbertdb-go/colbertdb/encoder/onnx"
+	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
 
 // Location is what a collection's record says of a model opened by Open.
@@ -26,7 +28,26 @@ func FS() fs.FS {
 	return sub
 }
 
-// Open opens the model with ONNX Runtime.
-func Open(o onnx.Options) (encoder.Encoder, error) {
+// Open opens the model where it runs fastest: in Go where this processor has
+// kernels for it, else with ONNX Runtime where its library is found, else in Go
+// all the same. docs/benchmarks.md has the figures.
+func Open() (encoder.Encoder, error) {
+	if simd.Tier() == "generic" {
+		if _, err := onnx.Library(""); err == nil {
+			if enc, err := OpenONNX(onnx.Options{}); err == nil {
+				return enc, nil
+			}
+		}
+	}
+	return OpenGo(bert.Options{})
+}
+
+// OpenGo opens the model to run in Go, without cgo and shared libraries.
+func OpenGo(o bert.Options) (encoder.Encoder, error) {
+	return bert.Open(FS(), Location, o)
+}
+
+// OpenONNX opens the model to run with ONNX Runtime.
+func OpenONNX(o onnx.Options) (encoder.Encoder, error) {
 	return onnx.Open(FS(), Location, o)
 }

@@ -6,13 +6,12 @@ import (
 	"log"
 
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
-	"github.com/colbertdb-go/colbertdb/encoder/onnx"
 	"github.com/colbertdb-go/colbertdb/engine"
 )
 
 func Example() {
 	ctx := context.Background()
-	model, err := bundled.Open(onnx.Options{}) // or onnx.OpenDir("my-model", onnx.Options{})
+	model, err := bundled.Open() // or onnx.OpenDir("my-model", onnx.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

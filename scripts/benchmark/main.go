@@ -28,7 +28,6 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
-	"github.com/colbertdb-go/colbertdb/encoder/onnx"
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/query/eval"
 )
@@ -235,7 +234,7 @@ func load(ctx context.Context, dir string) (docs, queries []item, err error) {
 	if _, err := os.Stat(filepath.Join(emb, "docs_recon.f16")); err == nil {
 		return docs, queries, vectors(emb, docs, queries)
 	}
-	enc, err := bundled.Open(onnx.Options{})
+	enc, err := bundled.Open()
 	if err != nil {
 		return nil, nil, err
 	}

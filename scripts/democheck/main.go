@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
-	"github.com/colbertdb-go/colbertdb/encoder/onnx"
 	"github.com/colbertdb-go/colbertdb/engine"
 )
 
@@ -36,7 +35,7 @@ func main() {
 }
 
 func run(ctx context.Context, dir string, needed int) error {
-	enc, err := bundled.Open(onnx.Options{})
+	enc, err := bundled.Open()
 	if err != nil {
 		return err
 	}

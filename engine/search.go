@@ -30,6 +30,9 @@ const (
 	EffortFull    = query.EffortFull
 )
 
+// MaxK is the greatest K of a search.
+const MaxK = query.MaxK
+
 // ParseFilter reads a filter's JSON form, such as {"gte": {"year": 2020}}.
 func ParseFilter(b []byte) (*Filter, error) { return query.ParseFilter(b) }
 

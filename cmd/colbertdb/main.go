@@ -31,6 +31,8 @@ type commandLine struct {
 
 	Index   indexCmd   `cmd:"" help:"Index files, folders or streams; again: sync what changed."`
 	Search  searchCmd  `cmd:"" help:"Search a collection."`
+	Rerank  rerankCmd  `cmd:"" help:"Rank given documents for a query."`
+	Encode  encodeCmd  `cmd:"" help:"Print token vectors of texts."`
 	Get     getCmd     `cmd:"" help:"Print documents."`
 	Delete  deleteCmd  `cmd:"" help:"Delete documents, or what an input brought."`
 	Stats   statsCmd   `cmd:"" help:"Print the collections and their sizes."`

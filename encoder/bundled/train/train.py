@@ -223,6 +223,17 @@ def mixed(a, b, share):
     return {k: (a[k].float() * (1 - share) + b[k].float() * share if a[k].is_floating_point() else a[k]) for k in a}
 
 
+def average(work, start, texts, held, note):
+    """Choose the share of the trained weights on held-out pairs, and save."""
+    end, best = load_file(work / "end.safetensors"), (-1.0, 0.0)
+    for share in (1.0, 0.75, 0.5):
+        score = held_out_score(build(mixed(start, end, share)), texts, held)
+        note(share=share, held=score)
+        best = max(best, (score["mean"], share))
+    save_file({k: v.contiguous() for k, v in mixed(start, end, best[1]).items()}, work / "trained.safetensors")
+    note(chosen=best[1], mean=best[0])
+
+
 def build(weights):
     return Model({k: v for k, v in weights.items() if k != "projection"}, weights["projection"])
 
@@ -230,9 +241,10 @@ def build(weights):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--work", type=pathlib.Path, default="work")
-    p.add_argument("--minutes", type=float, default=70)
-    p.add_argument("--steps", type=int, default=1100)
-    p.add_argument("--resume", action="store_true")
+    p.add_argument("--minutes", type=float, default=55)
+    p.add_argument("--steps", type=int, default=1200)
+    p.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    p.add_argument("--average", action="store_true", help="only choose the share of averaging anew")
     a = p.parse_args()
     torch.manual_seed(1)
     torch.set_num_threads(2)
@@ -253,6 +265,8 @@ def main():
         print(json.dumps(row), file=log, flush=True)
         print(json.dumps(row), flush=True)
 
+    if a.average:
+        return average(a.work, start, texts, held, note)
     optimiser = torch.optim.AdamW([{"params": list(model.trained()), "lr": ENCODER_LR}, {"params": [model.projection], "lr": HEAD_LR}], weight_decay=0.01)
     peak = [g["lr"] for g in optimiser.param_groups]
     step, spent = 0, 0.0
@@ -286,15 +300,8 @@ def main():
             torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent + time.time() - began, "rnd": rnd}, tmp)
             tmp.rename(a.work / "checkpoint.pt")
             note(step=step, held=held_out_score(model, texts, held))
-    end = state(model, start)
-    save_file({k: v.contiguous() for k, v in end.items()}, a.work / "end.safetensors")
-    best = (-1.0, 0.0)
-    for share in (1.0, 0.75, 0.5):
-        h = held_out_score(build(mixed(start, end, share)), texts, held)
-        note(share=share, held=h)
-        best = max(best, (h["mean"], share))
-    save_file({k: v.contiguous() for k, v in mixed(start, end, best[1]).items()}, a.work / "trained.safetensors")
-    note(chosen=best[1], mean=best[0])
+    save_file({k: v.contiguous() for k, v in state(model, start).items()}, a.work / "end.safetensors")
+    average(a.work, start, texts, held, note)
 
 
 if __name__ == "__main__":

@@ -189,7 +189,12 @@ func (g *goPackage) add(d *doc.Package, symbol, comment, source string, pos toke
 	}
 	p.ID = g.ids.id(p.Symbol, "")
 	p.attribute("package", g.path)
-	p.Text = g.path + ": " + source
+	// Code names a symbol by its package's name; the path has words, such as the
+	// text of text/template/parse, that say nothing of the symbol.
+	p.Text = d.Name + ": " + source
+	if symbol == "" {
+		p.Text = g.path + ": " + source
+	}
 	if text := strings.TrimSpace(string(d.Text(comment))); text != "" {
 		p.Text += "\n\n" + text
 	}

@@ -398,7 +398,7 @@ func (b *Builder) hidden() {}
 		t.Errorf("problems: %q", problems)
 	}
 	grow := got[4]
-	diff(t, "example.org/m/str: func (b *Builder) Grow(n int)\n\nGrow grows it, see Builder.", grow.Text)
+	diff(t, "str: func (b *Builder) Grow(n int)\n\nGrow grows it, see Builder.", grow.Text)
 	diff(t, "str/str.go", grow.Path)
 	diff(t, 14, grow.Line)
 	if text := got[2].Text; !strings.Contains(text, "Len int") || strings.Contains(text, "buf") {

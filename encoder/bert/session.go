@@ -6,14 +6,14 @@ import (
 	"io/fs"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"github.com/colbertdb-go/colbertdb/encoder"
 )
 
 // Options configure a model. The zero value is ready to use.
 type Options struct {
-	// Threads is the number of goroutines that share a batch. Default: one a core.
+	// Threads is the number of goroutines that share a batch, or a text where
+	// the batch has few. Default: GOMAXPROCS when the model is opened.
 	Threads int
 }
 
@@ -27,7 +27,11 @@ func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 	}
 	m, err := newModel(f.Graph)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s in %s: %w", encoder.ErrModel, f.GraphName, location, err)
+		return nil, fmt.Errorf("%w: %s: %s: %w", encoder.ErrModel, location, f.GraphName, err)
+	}
+	if longest := max(f.Config.QueryLength, f.Config.DocumentLength); longest > m.positions {
+		return nil, fmt.Errorf("%w: %s: %s allows texts of %d tokens, %s has %d positions",
+			encoder.ErrModel, location, f.ConfigName(), longest, f.GraphName, m.positions)
 	}
 	f.Graph = nil // its weights are unpacked
 	if o.Threads == 0 {
@@ -39,67 +43,64 @@ func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 type session struct {
 	model   *model
 	threads int
-	pool    sync.Pool
+	pool    sync.Pool // of *scratch
 }
 
 // groupRows is how many tokens go through the layers together: enough that
 // weights are read from memory once for many, few enough for the caches.
 const groupRows = 128
 
-// Run implements encoder.Session.
+// Run implements encoder.Session. Padding, which is what follows a row's length
+// in the batch, is not computed: its vectors are zero.
 func (s *session) Run(ctx context.Context, b encoder.Batch) ([]float32, int, error) {
-	dim := s.model.dim
-	out := make([]float32, b.Rows*b.Cols*dim)
-	var groups [][]text
-	tokens := groupRows
+	out := make([]float32, b.Rows*b.Cols*s.model.dim)
+	groups, err := s.groups(b, out)
+	if err != nil || len(groups) == 0 {
+		return out, s.model.dim, err
+	}
+	// Whole groups are shared out; where there are fewer than goroutines, so is
+	// the work within one.
+	outer := min(s.threads, len(groups))
+	errs := make([]error, len(groups))
+	share(outer, len(groups), func(_, i int) {
+		mem, _ := s.pool.Get().(*scratch)
+		if mem == nil {
+			mem = &scratch{}
+		}
+		errs[i] = s.model.run(ctx, mem, groups[i], s.threads/outer)
+		s.pool.Put(mem)
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	return out, s.model.dim, nil
+}
+
+// groups cuts a batch into texts that are computed together, whose vectors are
+// parts of out.
+func (s *session) groups(b encoder.Batch, out []float32) (groups [][]text, err error) {
+	m, tokens := s.model, groupRows
 	for r := range b.Rows {
 		at, n := r*b.Cols, b.Lengths[r]
-		if n > s.model.positions {
-			return nil, 0, fmt.Errorf("%w: a text of %d tokens, the model has %d positions", encoder.ErrModel, n, s.model.positions)
+		if n > m.positions {
+			return nil, fmt.Errorf("%w: a text of %d tokens, the model has %d positions", encoder.ErrModel, n, m.positions)
 		}
-		for _, id := range b.IDs[at : at+n] {
-			if id < 0 || int(id) >= len(s.model.wordScales) {
-				return nil, 0, fmt.Errorf("%w: token %d, the model has %d", encoder.ErrModel, id, len(s.model.wordScales))
+		t := text{b.IDs[at : at+n], b.Mask[at : at+n], out[at*m.dim : (at+n)*m.dim]}
+		for _, id := range t.ids {
+			if id < 0 || int(id) >= len(m.wordScales) {
+				return nil, fmt.Errorf("%w: token %d, the model has %d", encoder.ErrModel, id, len(m.wordScales))
 			}
 		}
 		if tokens+n > groupRows {
 			groups, tokens = append(groups, nil), 0
 		}
 		last := len(groups) - 1
-		groups[last] = append(groups[last], text{b.IDs[at : at+n], b.Mask[at : at+n], out[at*dim : (at+n)*dim]})
+		groups[last] = append(groups[last], t)
 		tokens += n
 	}
-	workers := min(s.threads, len(groups))
-	errs := make([]error, workers)
-	var next atomic.Int64
-	work := func(w int) {
-		mem, _ := s.pool.Get().(*scratch)
-		if mem == nil {
-			mem = &scratch{}
-		}
-		defer s.pool.Put(mem)
-		for errs[w] == nil {
-			i := int(next.Add(1)) - 1
-			if i >= len(groups) {
-				return
-			}
-			errs[w] = s.model.run(ctx, mem, groups[i])
-		}
-	}
-	var wg sync.WaitGroup
-	for w := 1; w < workers; w++ {
-		wg.Go(func() { work(w) })
-	}
-	if workers > 0 {
-		work(0)
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, 0, err
-		}
-	}
-	return out, dim, nil
+	return groups, nil
 }
 
 // Close implements encoder.Session.

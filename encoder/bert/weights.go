@@ -206,11 +206,27 @@ func (g *graph) matrix(name string, axis int, shape ...int) (values []int8, dims
 	return t.ints, t.dims, scales, err
 }
 
-// number reads a number of the metadata.
-func (g *graph) number(key string) (float64, error) {
-	v, err := strconv.ParseFloat(g.metadata["colbertdb."+key], 64)
-	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("metadata colbertdb.%s is %q, not a number", key, g.metadata["colbertdb."+key])
+func (g *graph) has(name string) bool {
+	_, ok := g.tensors[name]
+	return ok
+}
+
+// number reads a number of the metadata, 0 or more.
+func (g *graph) number(key string) (float32, error) {
+	text := g.metadata["colbertdb."+key]
+	v, err := strconv.ParseFloat(text, 32)
+	if err != nil || !(v >= 0 && v <= math.MaxFloat32) {
+		return 0, fmt.Errorf("metadata colbertdb.%s is %q, want a number that is not negative", key, text)
+	}
+	return float32(v), nil
+}
+
+// count reads a whole number of the metadata, 1 or more.
+func (g *graph) count(key string) (int, error) {
+	text := g.metadata["colbertdb."+key]
+	v, err := strconv.Atoi(text)
+	if err != nil || v < 1 || v > 1000 {
+		return 0, fmt.Errorf("metadata colbertdb.%s is %q, want a whole number from 1 to 1000", key, text)
 	}
 	return v, nil
 }

@@ -1,5 +1,6 @@
 // Package simd holds the inner loops of colbertdb: integer row scores and
-// maxima, expansion of residual planes, float conversions and dot products.
+// maxima, expansion of residual planes, float conversions, dot products, and the
+// layers of a transformer encoder (transformer.go).
 //
 // Every kernel exists in generic Go, which is always compiled and is the
 // oracle of the tests, and for some processors in assembly. The best tier is

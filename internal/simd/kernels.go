@@ -24,7 +24,7 @@ type kernels struct {
 	expandAB      func(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16)
 	f16ToF32      func(dst []float32, src []byte)
 
-	linearTile func(out []float32, n int, a []int16, k int, w []int16, scales, columns, bias []float32)
+	linearTile func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32)
 	matMulTile func(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int)
 	maxAbs     func(src []float32) float32
 	round      func(dst []int16, src []float32, factor float32)

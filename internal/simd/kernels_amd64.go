@@ -42,8 +42,12 @@ func archTiers() []*kernels {
 		f16ToF32: func(dst []float32, src []byte) {
 			f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
 		},
-		linearTile: func(out []float32, n int, a []int16, k int, w []int16, scales, columns, bias []float32) {
-			linearTileAVX2(&out[0], 4*n, &a[0], k/8, &w[0], &scales[0], &columns[0], &bias[0])
+		linearTile: func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
+			tile := linear6AVX2
+			if rows == 4 {
+				tile = linear4AVX2
+			}
+			tile(&out[0], 4*ldo, &a[0], k/8, &w[0], &scales[0], &columns[0], &bias[0])
 		},
 		matMulTile: func(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int) {
 			matMulTileAVX2(&out[0], 4*ldo, &a[0], 4*lda, k, &b[0], 4*ldb)
@@ -100,7 +104,10 @@ func expandABAVX2(dst, cells *int16, last int, codes, a, b *byte, n, sixteens, e
 func f16ToF32AVX2(dst *float32, src *byte, eights int)
 
 //go:noescape
-func linearTileAVX2(out *float32, outBytes int, a *int16, eights int, w *int16, scales, columns, bias *float32)
+func linear4AVX2(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)
+
+//go:noescape
+func linear6AVX2(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)
 
 //go:noescape
 func matMulTileAVX2(out *float32, outBytes int, a *float32, aBytes, k int, b *float32, bBytes int)

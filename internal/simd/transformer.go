@@ -7,60 +7,77 @@ import "math"
 // are exact in int32. Sums over a row are made in eight lanes and floats are
 // never fused, so that every tier gives the same bits.
 
-// PackColumns packs weights [k][n]int8 into [n/16][k/2][16][2]int16, the layout
+// PackColumns packs weights [k][n]int8 into [n/16][k/2][16][2]int8, the layout
 // that Linear reads. k and n are multiples of 16.
-func PackColumns(w []int8, k, n int) []int16 {
+func PackColumns(w []int8, k, n int) []int8 {
 	check(k%16 == 0 && n%16 == 0 && len(w) >= k*n, "PackColumns")
-	out := make([]int16, k*n)
+	out := make([]int8, k*n)
 	for panel := range n / 16 {
 		for i := range k {
 			for c := range 16 {
-				out[panel*k*16+i/2*32+c*2+i%2] = int16(w[i*n+panel*16+c])
+				out[panel*k*16+i/2*32+c*2+i%2] = w[i*n+panel*16+c]
 			}
 		}
 	}
 	return out
 }
 
+// leastQuantized is what a row's greatest magnitude must be: below, limit ÷
+// magnitude is not finite.
+const leastQuantized = 1e-30
+
 // QuantizeLimit is the greatest magnitude of Quantize for rows of k values, so
 // that their products with int8 weights sum to less than 2³¹.
 func QuantizeLimit(k int) float32 {
-	return float32(min(math.MaxInt16, math.MaxInt32/(127*k)))
+	return float32(min(math.MaxInt16, math.MaxInt32/(128*k)))
 }
 
 // Quantize rounds a row to integers of at most limit in magnitude, and returns
-// the scale that gives it back: src ≈ scale·dst. The length is a multiple of 16.
+// the scale that gives it back: src ≈ scale·dst. A row with a value that is not
+// finite has scale NaN. The length is a multiple of 16.
 func Quantize(dst []int16, src []float32, limit float32) (scale float32) {
 	check(len(src)%16 == 0 && len(dst) >= len(src), "Quantize")
 	if len(src) == 0 {
 		return 0
 	}
 	most := active.maxAbs(src)
-	if most == 0 {
+	if !(most >= leastQuantized && most <= math.MaxFloat32) {
 		clear(dst[:len(src)])
-		return 0
+		return most * 0 // NaN where a value is not finite
 	}
 	active.round(dst, src, limit/most)
 	return most / limit
 }
 
-// Linear multiplies quantised rows [rows][k] by packed weights [k][n]:
+// Linear multiplies quantised rows [rows][k] by packed weights [k][n], n being
+// len(columns), into out with rows ldo apart:
 //
 //	out[r][c] = a[r]·w[c] · scales[r] · columns[c] + bias[c]
 //
 // rows is a multiple of 4, k and n of 16.
-func Linear(out []float32, a []int16, scales []float32, rows, k int, w []int16, columns, bias []float32) {
+func Linear(out []float32, ldo int, a []int16, scales []float32, rows, k int, w []int8, columns, bias []float32) {
 	n := len(columns)
-	check(rows%4 == 0 && k%16 == 0 && n%16 == 0 && len(out) >= rows*n && len(a) >= rows*k &&
-		len(scales) >= rows && len(w) >= k*n && len(bias) >= n, "Linear")
-	if k == 0 {
+	if rows == 0 || k == 0 || n == 0 {
 		return
 	}
+	check(rows%4 == 0 && k%16 == 0 && n%16 == 0 && ldo >= n && len(out) >= (rows-1)*ldo+n && len(a) >= rows*k &&
+		len(scales) >= rows && len(w) >= k*n && len(bias) >= n, "Linear")
 	for c := 0; c < n; c += 16 {
-		for r := 0; r < rows; r += 4 {
-			active.linearTile(out[r*n+c:], n, a[r*k:], k, w[c*k:], scales[r:], columns[c:], bias[c:])
+		for r := 0; r < rows; {
+			tile := tileRows(rows - r)
+			active.linearTile(tile, out[r*ldo+c:], ldo, a[r*k:], k, w[c*k:], scales[r:], columns[c:], bias[c:])
+			r += tile
 		}
 	}
+}
+
+// tileRows is how many of some rows, a multiple of 4 at first, are computed at
+// once: 6, or 4 where sixes would leave 2.
+func tileRows(left int) int {
+	if left == 4 || left == 8 {
+		return 4
+	}
+	return 6
 }
 
 // MatMul multiplies rows of a, lda apart, by b [k][n] with rows ldb apart, into
@@ -111,32 +128,59 @@ func check(ok bool, name string) {
 	}
 }
 
-func linearTileGeneric(out []float32, n int, a []int16, k int, w []int16, scales, columns, bias []float32) {
-	for r := range 4 {
-		row := a[r*k : (r+1)*k]
-		var sums [16]int32
-		for i := 0; i < k; i += 2 {
-			x, y := int32(row[i]), int32(row[i+1])
-			pairs := w[i*16 : i*16+32]
-			for c := range sums {
-				sums[c] += x*int32(pairs[2*c]) + y*int32(pairs[2*c+1])
+func linearTileGeneric(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
+	for r := 0; r < rows; r += 2 {
+		for c := 0; c < 16; c += 4 {
+			sums := tile2x4(a[r*k:(r+1)*k], a[(r+1)*k:(r+2)*k], w[2*c:16*k])
+			for i, s := range sums {
+				row, column := r+i/4, c+i%4
+				out[row*ldo+column] = float32(float32(float32(s)*scales[row])*columns[column]) + bias[column]
 			}
-		}
-		for c, s := range sums {
-			out[r*n+c] = float32(float32(float32(s)*scales[r])*columns[c]) + bias[c]
 		}
 	}
 }
 
+// tile2x4 multiplies two rows by four columns of a panel. One multiplication
+// makes two products: a pair of columns is the number low + high·2³², and so is
+// the pair of their sums, which fit 32 bits each.
+func tile2x4(x, y []int16, w []int8) (sums [8]int32) {
+	var x01, x23, y01, y23 int64
+	y = y[:len(x)]
+	for i := 0; i+1 < len(x) && len(w) >= 8; i += 2 {
+		p := (*[8]int8)(w)
+		w01, w23 := int64(p[0])+int64(p[2])<<32, int64(p[4])+int64(p[6])<<32
+		x01 += w01 * int64(x[i])
+		x23 += w23 * int64(x[i])
+		y01 += w01 * int64(y[i])
+		y23 += w23 * int64(y[i])
+		w01, w23 = int64(p[1])+int64(p[3])<<32, int64(p[5])+int64(p[7])<<32
+		x01 += w01 * int64(x[i+1])
+		x23 += w23 * int64(x[i+1])
+		y01 += w01 * int64(y[i+1])
+		y23 += w23 * int64(y[i+1])
+		w = w[min(32, len(w)):]
+	}
+	for i, s := range [4]int64{x01, x23, y01, y23} {
+		sums[2*i] = int32(s)
+		sums[2*i+1] = int32((s - int64(int32(s))) >> 32)
+	}
+	return sums
+}
+
 func matMulTileGeneric(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int) {
 	for r := range 4 {
-		var sums [16]float32
-		for i, x := range a[r*lda : r*lda+k] {
-			for c, y := range b[i*ldb : i*ldb+16] {
-				sums[c] += float32(x * y)
+		row := a[r*lda : r*lda+k]
+		for c := 0; c < 16; c += 4 {
+			var s [4]float32
+			for i, x := range row { // the conversions forbid fused multiply-add
+				y := (*[4]float32)(b[i*ldb+c:])
+				s[0] += float32(x * y[0])
+				s[1] += float32(x * y[1])
+				s[2] += float32(x * y[2])
+				s[3] += float32(x * y[3])
 			}
+			*(*[4]float32)(out[r*ldo+c:]) = s
 		}
-		copy(out[r*ldo:], sums[:])
 	}
 }
 
@@ -167,7 +211,7 @@ var (
 )
 
 const (
-	expLeast = -87
+	expLeast = -80 // further down, shares of a sum would be denormal and slow
 	log2e    = 1.44269504
 	ln2High  = 0.693359375
 	ln2Low   = -2.12194440e-4

@@ -21,12 +21,17 @@
 	VPADDD       Y14, HI, HI
 
 #define INTS4(WEIGHTS, AT) \
-	VMOVDQU WEIGHTS(DX), Y12      \
-	VMOVDQU 32+WEIGHTS(DX), Y13   \
+	VPMOVSXBW WEIGHTS(DX), Y12    \
+	VPMOVSXBW 16+WEIGHTS(DX), Y13 \
 	INTS(AT(SI), Y0, Y1)          \
 	INTS(AT(SI)(R12*1), Y2, Y3)   \
 	INTS(AT(SI)(R12*2), Y4, Y5)   \
 	INTS(AT(R13), Y6, Y7)
+
+#define INTS6(WEIGHTS, AT) \
+	INTS4(WEIGHTS, AT)            \
+	INTS(AT(R13)(R12*1), Y8, Y9)  \
+	INTS(AT(R13)(R12*2), Y10, Y11)
 
 // SCALE turns one row's sums into floats and stores them.
 #define SCALE(AT, LO, HI) \
@@ -37,48 +42,77 @@
 	VMULPS       Y14, HI, HI     \
 	VMULPS       Y12, LO, LO     \
 	VMULPS       Y13, HI, HI     \
-	VADDPS       Y8, LO, LO      \
-	VADDPS       Y9, HI, HI      \
+	VADDPS       (R11), LO, LO   \
+	VADDPS       32(R11), HI, HI \
 	VMOVUPS      LO, (DI)        \
 	VMOVUPS      HI, 32(DI)      \
 	ADDQ         R8, DI
 
-// func linearTileAVX2(out *float32, outBytes int, a *int16, eights int, w *int16, scales, columns, bias *float32)
-// Four rows by sixteen columns.
-TEXT ·linearTileAVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), DI
-	MOVQ outBytes+8(FP), R8
-	MOVQ a+16(FP), SI
-	MOVQ eights+24(FP), CX
-	MOVQ w+32(FP), DX
-	MOVQ scales+40(FP), R9
-	MOVQ columns+48(FP), R10
-	MOVQ bias+56(FP), R11
-	MOVQ CX, R12
-	SHLQ $4, R12
-	LEAQ (SI)(R12*2), R13
-	ADDQ R12, R13
+#define LINEAR \
+	MOVQ out+0(FP), DI         \
+	MOVQ outBytes+8(FP), R8    \
+	MOVQ a+16(FP), SI          \
+	MOVQ eights+24(FP), CX     \
+	MOVQ w+32(FP), DX          \
+	MOVQ scales+40(FP), R9     \
+	MOVQ columns+48(FP), R10   \
+	MOVQ bias+56(FP), R11      \
+	MOVQ CX, R12               \
+	SHLQ $4, R12               \
+	LEAQ (SI)(R12*2), R13      \
+	ADDQ R12, R13              \
 	ZERO8
 
-linear:
-	INTS4(0, 0)
-	INTS4(64, 4)
-	INTS4(128, 8)
-	INTS4(192, 12)
-	ADDQ $16, SI
-	ADDQ $16, R13
-	ADDQ $256, DX
-	DECQ CX
-	JNE  linear
+#define NEXT8 \
+	ADDQ $16, SI  \
+	ADDQ $16, R13 \
+	ADDQ $128, DX
 
-	VMOVUPS (R10), Y12
-	VMOVUPS 32(R10), Y13
-	VMOVUPS (R11), Y8
-	VMOVUPS 32(R11), Y9
-	SCALE(0, Y0, Y1)
-	SCALE(4, Y2, Y3)
-	SCALE(8, Y4, Y5)
+#define SCALE4 \
+	VMOVUPS (R10), Y12   \
+	VMOVUPS 32(R10), Y13 \
+	SCALE(0, Y0, Y1)     \
+	SCALE(4, Y2, Y3)     \
+	SCALE(8, Y4, Y5)     \
 	SCALE(12, Y6, Y7)
+
+// func linear4AVX2(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)
+// Four rows by sixteen columns.
+TEXT ·linear4AVX2(SB), NOSPLIT, $0-64
+	LINEAR
+
+linear4:
+	INTS4(0, 0)
+	INTS4(32, 4)
+	INTS4(64, 8)
+	INTS4(96, 12)
+	NEXT8
+	DECQ CX
+	JNE  linear4
+	SCALE4
+	VZEROUPPER
+	RET
+
+// func linear6AVX2(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)
+// Six rows by sixteen columns.
+TEXT ·linear6AVX2(SB), NOSPLIT, $0-64
+	LINEAR
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+	VPXOR Y10, Y10, Y10
+	VPXOR Y11, Y11, Y11
+
+linear6:
+	INTS6(0, 0)
+	INTS6(32, 4)
+	INTS6(64, 8)
+	INTS6(96, 12)
+	NEXT8
+	DECQ CX
+	JNE  linear6
+	SCALE4
+	SCALE(16, Y8, Y9)
+	SCALE(20, Y10, Y11)
 	VZEROUPPER
 	RET
 
@@ -137,6 +171,8 @@ matmul:
 	OP           T, X, X
 
 // func maxAbsAVX2(src *float32, sixteens int) float32
+// Magnitudes are compared as integers: their order is the same, and NaN is the
+// greatest.
 TEXT ·maxAbsAVX2(SB), NOSPLIT, $0-20
 	MOVQ src+0(FP), SI
 	MOVQ sixteens+8(FP), CX
@@ -146,15 +182,15 @@ TEXT ·maxAbsAVX2(SB), NOSPLIT, $0-20
 	VPXOR    Y1, Y1, Y1
 
 maxabs:
-	VANDPS (SI), Y15, Y2
-	VANDPS 32(SI), Y15, Y3
-	VMAXPS Y2, Y0, Y0
-	VMAXPS Y3, Y1, Y1
-	ADDQ   $64, SI
-	DECQ   CX
-	JNE    maxabs
-	VMAXPS Y1, Y0, Y0
-	REDUCE(VMAXPS, Y0, X0, X1)
+	VPAND   (SI), Y15, Y2
+	VPAND   32(SI), Y15, Y3
+	VPMAXUD Y2, Y0, Y0
+	VPMAXUD Y3, Y1, Y1
+	ADDQ    $64, SI
+	DECQ    CX
+	JNE     maxabs
+	VPMAXUD Y1, Y0, Y0
+	REDUCE(VPMAXUD, Y0, X0, X1)
 	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET
@@ -210,7 +246,7 @@ most:
 	VBROADCASTSS 8(R8), Y10
 	VBROADCASTSS 12(R8), Y11
 	MOVL         $127, AX
-	MOVQ         AX, X12
+	VMOVD        AX, X12
 	VPBROADCASTD X12, Y12
 	MOVQ         DI, SI
 	MOVQ         CX, DX
@@ -244,7 +280,7 @@ exps:
 
 	REDUCE(VADDPS, Y1, X1, X2)
 	MOVL         $0x3f800000, AX
-	MOVQ         AX, X2
+	VMOVD        AX, X2
 	VDIVSS       X1, X2, X1
 	VBROADCASTSS X1, Y1
 
@@ -345,7 +381,7 @@ squares:
 	VADDSS       eps+52(FP), X0, X0
 	VSQRTSS      X0, X0, X0
 	MOVL         $0x3f800000, AX
-	MOVQ         AX, X1
+	VMOVD        AX, X1
 	VDIVSS       X0, X1, X0
 	VBROADCASTSS X0, Y2
 

@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -42,7 +43,7 @@ func sameOnTiers[T int16 | float32](t *testing.T, n int, f func(out []T)) {
 
 func TestLinear(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 1))
-	for _, size := range [][3]int{{4, 16, 16}, {4, 384, 128}, {12, 48, 48}, {8, 1536, 32}} {
+	for _, size := range [][3]int{{4, 16, 16}, {4, 384, 128}, {12, 48, 48}, {8, 1536, 32}, {16, 64, 32}, {20, 32, 16}} {
 		rows, k, n := size[0], size[1], size[2]
 		w := random8(r, k*n)
 		src, columns, bias := normal(r, rows*k), normal(r, n), normal(r, n)
@@ -51,9 +52,10 @@ func TestLinear(t *testing.T) {
 		for i := range rows {
 			scales[i] = Quantize(a[i*k:], src[i*k:(i+1)*k], QuantizeLimit(k))
 		}
-		sameOnTiers(t, rows*n, func(out []float32) { Linear(out, a, scales, rows, k, packed, columns, bias) })
+		ldo := n + 3
+		sameOnTiers(t, (rows-1)*ldo+n, func(out []float32) { Linear(out, ldo, a, scales, rows, k, packed, columns, bias) })
 		out := make([]float32, rows*n)
-		Linear(out, a, scales, rows, k, packed, columns, bias)
+		Linear(out, n, a, scales, rows, k, packed, columns, bias)
 		for i := range rows {
 			for c := range n {
 				var exact, size float64
@@ -81,14 +83,14 @@ func TestLinearAtTheLimit(t *testing.T) {
 				src[i] = 3
 			}
 			for i := range w {
-				w[i] = 127
+				w[i] = -128
 			}
 			a, scales := make([]int16, 4*k), make([]float32, 4)
 			scales[0] = Quantize(a, src, QuantizeLimit(k))
 			columns, bias, out := make([]float32, 16), make([]float32, 16), make([]float32, 64)
 			columns[0] = 1
-			Linear(out, a, scales, 4, k, PackColumns(w, k, 16), columns, bias)
-			if want := float32(3 * 127 * k); math.Abs(float64(out[0]/want-1)) > 1e-4 {
+			Linear(out, 16, a, scales, 4, k, PackColumns(w, k, 16), columns, bias)
+			if want := float32(-3 * 128 * k); math.Abs(float64(out[0]/want-1)) > 1e-4 {
 				t.Errorf("k %d: %v, want %v", k, out[0], want)
 			}
 		}
@@ -108,9 +110,24 @@ func TestQuantize(t *testing.T) {
 			}
 		}
 	}
-	if s := Quantize(make([]int16, 16), make([]float32, 16), 100); s != 0 {
-		t.Errorf("zeros have scale %v", s)
-	}
+	onEveryTier(t, func(t *testing.T) {
+		for _, tiny := range []float32{0, 1e-44} {
+			src := make([]float32, 16)
+			src[5] = tiny
+			if s := Quantize(make([]int16, 16), src, 100); s != 0 {
+				t.Errorf("%v has scale %v", tiny, s)
+			}
+		}
+		for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			for at := range 32 {
+				src := normal(r, 32)
+				src[at] = float32(bad)
+				if s := Quantize(make([]int16, 32), src, 100); !math.IsNaN(float64(s)) {
+					t.Errorf("a row with %v has scale %v", bad, s)
+				}
+			}
+		}
+	})
 }
 
 func TestMatMul(t *testing.T) {
@@ -201,7 +218,12 @@ func TestLayerNorm(t *testing.T) {
 }
 
 func BenchmarkLinear(b *testing.B) {
-	const rows, k, n = 128, 384, 1536
+	for _, size := range [][3]int{{128, 384, 1536}, {128, 1536, 384}, {12, 384, 1536}} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) { benchmarkLinear(b, size[0], size[1], size[2]) })
+	}
+}
+
+func benchmarkLinear(b *testing.B, rows, k, n int) {
 	r := rand.New(rand.NewPCG(3, 6))
 	w := PackColumns(random8(r, k*n), k, n)
 	a, out := make([]int16, rows*k), make([]float32, rows*n)
@@ -209,5 +231,15 @@ func BenchmarkLinear(b *testing.B) {
 		a[i] = int16(r.IntN(65535) - 32767)
 	}
 	scales, columns := make([]float32, rows), make([]float32, n)
-	benchmarkTiers(b, rows*k*n, func() { Linear(out, a, scales, rows, k, w, columns, columns) })
+	benchmarkTiers(b, rows*k*n, func() { Linear(out, n, a, scales, rows, k, w, columns, columns) })
+}
+
+func BenchmarkSoftmax(b *testing.B) {
+	for _, n := range []int{16, 56, 304} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			src := normal(rand.New(rand.NewPCG(3, 7)), n)
+			row := make([]float32, n)
+			benchmarkTiers(b, n, func() { copy(row, src); Softmax(row) })
+		})
+	}
 }

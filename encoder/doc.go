@@ -17,9 +17,10 @@
 //   - parameters that contradict one another are an error when a model is
 //     opened, never a guess.
 //
-// The package knows no inference runtime: package encoder/onnx has one, package
-// encoder/bundled a small model, package encoder/fake an encoder for tests, and
-// package encoder/tokenizer the tokenizer. It does not train or convert models.
+// The package knows no inference runtime: package encoder/onnx has one for any
+// model, package encoder/bert one in Go for the small model of package
+// encoder/bundled, package encoder/fake an encoder for tests, and package
+// encoder/tokenizer the tokenizer. It does not train or convert models.
 //
 // Open encoder.go first, then colbert.go.
 package encoder

@@ -12,11 +12,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A small model: 32 wide, two heads, one layer, 40 tokens, 24 positions, 16
 // dimensions.
@@ -255,6 +261,27 @@ func TestEqualsPlainArithmetic(t *testing.T) {
 	}
 }
 
+// Every kernel tier gives the same bits.
+func TestTiersAgree(t *testing.T) {
+	s := smallSession(t, 2)
+	b := batch(6, 24, []int{24, 1, 16, 9, 22}, 2, 3)
+	want, _, err := s.Run(context.Background(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tier := range simd.Tiers() {
+		restore, err := simd.Force(tier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := s.Run(context.Background(), b)
+		restore()
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s differs, error %v", tier, err)
+		}
+	}
+}
+
 // A text's vectors are the same to the bit in any batch, on any number of cores.
 func TestNeighboursDoNotMatter(t *testing.T) {
 	var lengths []int
@@ -266,10 +293,10 @@ func TestNeighboursDoNotMatter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := smallSession(t, 1)
 	for r, n := range lengths {
 		at := r * b.Cols
-		one, _, err := s.Run(context.Background(), encoder.Batch{Rows: 1, Cols: n, IDs: b.IDs[at : at+n], Mask: b.Mask[at : at+n], Lengths: []int{n}})
+		// Alone, a text is shared by the goroutines.
+		one, _, err := smallSession(t, 1+r%5).Run(context.Background(), encoder.Batch{Rows: 1, Cols: n, IDs: b.IDs[at : at+n], Mask: b.Mask[at : at+n], Lengths: []int{n}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -328,9 +355,16 @@ func TestModelRefuses(t *testing.T) {
 	}{
 		"another architecture": {func(p parts) { delete(p.metadata, "architecture") }, "ONNX Runtime"},
 		"no heads":             {func(p parts) { delete(p.metadata, "heads") }, "colbertdb.heads"},
-		"odd heads":            {func(p parts) { p.metadata["heads"] = "3" }, "3 heads"},
-		"absent layer":         {func(p parts) { p.metadata["layers"] = "2" }, `"l1_query_int8" is missing`},
-		"missing bias":         {func(p parts) { delete(p.tensors, "l0_up_bias") }, `"l0_up_bias" is missing`},
+		"half a head":          {func(p parts) { p.metadata["heads"] = "1.5" }, `colbertdb.heads is "1.5"`},
+		"no layers":            {func(p parts) { p.metadata["layers"] = "0" }, `colbertdb.layers is "0"`},
+		"negative mix":         {func(p parts) { p.metadata["mix"] = "-1" }, `colbertdb.mix is "-1"`},
+		"infinite eps":         {func(p parts) { p.metadata["eps"] = "inf" }, `colbertdb.eps is "inf"`},
+		"hidden layer": {func(p parts) {
+			p.tensors["l1_query_int8"] = rawTensor("l1_query_int8", typeInt8, make([]byte, 1), 1, 1)
+		}, `layers is 1, and there is a tensor "l1_query_int8"`},
+		"odd heads":    {func(p parts) { p.metadata["heads"] = "3" }, "3 heads"},
+		"absent layer": {func(p parts) { p.metadata["layers"] = "2" }, `"l1_query_int8" is missing`},
+		"missing bias": {func(p parts) { delete(p.tensors, "l0_up_bias") }, `"l0_up_bias" is missing`},
 		"wrong shape": {func(p parts) {
 			p.tensors["l0_down_bias"] = floatTensor("l0_down_bias", make([]float32, 8), 8)
 		}, "has shape [8], want [32]"},
@@ -358,6 +392,65 @@ func TestModelRefuses(t *testing.T) {
 	b := smallModel().bytes()
 	if _, err := newModel(b[:len(b)-300]); err == nil {
 		t.Error("a model cut short was taken")
+	}
+}
+
+// folder holds a model with 40 tokens and the given conventions.
+func folder(p parts, config string) fstest.MapFS {
+	pieces := []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+	for len(pieces) < vocabulary {
+		pieces = append(pieces, string(rune('a'-5+len(pieces))))
+	}
+	return fstest.MapFS{
+		"onnx_config.json": {Data: []byte(config)},
+		"vocab.txt":        {Data: []byte(strings.Join(pieces, "\n"))},
+		"model.onnx":       {Data: p.bytes()},
+	}
+}
+
+const conventions = `{"query_length":12,"document_length":24,"do_query_expansion":true,"embedding_dim":16}`
+
+func TestOpen(t *testing.T) {
+	enc, err := Open(folder(smallModel(), conventions), "models/small", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := enc.EncodeQueries(context.Background(), []string{"a b c"})
+	if err != nil || q[0].Vectors.Len() != 12 || enc.Info().Dim != dim {
+		t.Errorf("%d vectors, %+v, error %v", q[0].Vectors.Len(), enc.Info(), err)
+	}
+	if err := enc.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What does not fit is an error that names the folder and the file.
+func TestOpenRefuses(t *testing.T) {
+	overflow := smallModel()
+	huge := slices.Repeat([]float32{3e38}, hidden)
+	overflow.tensors["embeddings.LayerNorm.weight"] = floatTensor("embeddings.LayerNorm.weight", huge, hidden)
+	foreign := smallModel()
+	clear(foreign.metadata)
+	for name, c := range map[string]struct {
+		fsys fstest.MapFS
+		want []string
+		err  error
+	}{
+		"architecture": {folder(foreign, conventions), []string{"models/small", "model.onnx", "ONNX Runtime"}, encoder.ErrModel},
+		"positions":    {folder(smallModel(), strings.Replace(conventions, "24", "25", 1)), []string{"models/small", "onnx_config.json", "25", "model.onnx", "24 positions"}, encoder.ErrModel},
+		"dimension":    {folder(smallModel(), strings.Replace(conventions, "16", "32", 1)), []string{"models/small", "onnx_config.json", "32", "model.onnx", "16"}, encoder.ErrModel},
+		"overflow":     {folder(overflow, conventions), []string{"NaN"}, codec.ErrBadVector},
+	} {
+		_, err := Open(c.fsys, "models/small", Options{Threads: 1})
+		if !errors.Is(err, c.err) {
+			t.Errorf("%s: error %v", name, err)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %q does not say %s", name, err, want)
+			}
+		}
 	}
 }
 

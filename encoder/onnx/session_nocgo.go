@@ -9,5 +9,5 @@ import (
 )
 
 func newSession(*encoder.Folder, Options) (encoder.Session, error) {
-	return nil, fmt.Errorf("%w: this program was built without cgo; build it with CGO_ENABLED=1 and a C compiler, or give vectors instead of text", ErrRuntime)
+	return nil, fmt.Errorf("%w: this program was built without cgo; build it with CGO_ENABLED=1 and a C compiler, or use the bundled model, which needs neither", ErrRuntime)
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -370,17 +371,18 @@ func TestModelRefuses(t *testing.T) {
 		}, "has shape [8], want [32]"},
 		"short bytes": {func(p parts) {
 			p.tensors["positions"] = rawTensor("positions", typeFloat, make([]byte, 10), places, hidden)
-		}, "10 bytes for 768 floats"},
+		}, "positions\" has 10 bytes for shape [24 32], want 3072"},
 		"another type": {func(p parts) {
 			p.tensors["words_int8"] = floatTensor("words_int8", make([]float32, vocabulary*hidden), vocabulary, hidden)
-		}, "not of int8"},
+		}, "words_int8\" has ONNX data type 1, want 3"},
 		"not a number": {func(p parts) {
 			v := make([]float32, hidden)
 			v[3] = float32(math.NaN())
 			p.tensors["embeddings.LayerNorm.bias"] = floatTensor("embeddings.LayerNorm.bias", v, hidden)
 		}, "NaN"},
+		"twice": {func(p parts) { p.tensors["other"] = p.tensors["positions"] }, `"positions" is there twice`},
 		"huge": {func(p parts) {
-			p.tensors["positions"] = rawTensor("positions", typeFloat, nil, 1<<20, 1<<20)
+			p.tensors["positions"] = rawTensor("positions", typeFloat, nil, 1<<40, hidden)
 		}, "makes no sense"},
 	} {
 		p := smallModel()
@@ -392,6 +394,13 @@ func TestModelRefuses(t *testing.T) {
 	b := smallModel().bytes()
 	if _, err := newModel(b[:len(b)-300]); err == nil {
 		t.Error("a model cut short was taken")
+	}
+	foreign, err := os.ReadFile("../onnx/testdata/half.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newModel(foreign); err == nil || !strings.Contains(err.Error(), "ONNX Runtime") {
+		t.Errorf("another graph: %v", err)
 	}
 }
 

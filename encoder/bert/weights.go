@@ -10,11 +10,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// tensor is an initializer of the graph; either ints or floats is set.
+// tensor is an initializer of the graph as it is in the file; raw is part of it.
 type tensor struct {
-	dims   []int
-	ints   []int8
-	floats []float32
+	dims []uint64
+	kind uint64
+	raw  []byte
 }
 
 // graph is what is read of an ONNX model: named initializers and metadata.
@@ -26,13 +26,15 @@ type graph struct {
 // Field numbers of onnx.proto (ModelProto, GraphProto, TensorProto,
 // StringStringEntryProto) and its data types.
 const (
-	modelGraph, modelMetadata                         = 7, 14
-	graphInitializer                                  = 5
-	tensorDims, tensorType, tensorName, tensorRaw     = 1, 2, 8, 9
-	entryKey, entryValue                              = 1, 2
-	typeFloat, typeInt8                               = 1, 3
-	maxTensorValues                               int = 1 << 28
+	modelGraph, modelMetadata                     = 7, 14
+	graphInitializer                              = 5
+	tensorDims, tensorType, tensorName, tensorRaw = 1, 2, 8, 9
+	entryKey, entryValue                          = 1, 2
+	typeFloat, typeInt8                           = 1, 3
 )
+
+// maxValues bounds the values of a tensor.
+const maxValues = 1 << 28
 
 var errTruncated = errors.New("the file is cut short or damaged")
 
@@ -95,115 +97,97 @@ func readGraph(model []byte) (*graph, error) {
 	return g, err
 }
 
-// readTensor keeps an initializer of floats or int8.
 func (g *graph) readTensor(b []byte) error {
 	var t tensor
 	var name string
-	var raw []byte
-	var kind uint64
-	size := 1
-	dim := func(d uint64) error {
-		if d == 0 || d > uint64(maxTensorValues) || size > maxTensorValues/int(d) {
-			return fmt.Errorf("tensor %q: a dimension of %d makes no sense", name, d)
-		}
-		size *= int(d)
-		t.dims = append(t.dims, int(d))
-		return nil
-	}
 	err := fields(b, func(num protowire.Number, b []byte, v uint64) error {
 		switch num {
 		case tensorDims:
 			if b == nil {
-				return dim(v)
+				t.dims = append(t.dims, v)
 			}
 			for len(b) > 0 { // packed
 				v, n := protowire.ConsumeVarint(b)
 				if n < 0 {
 					return errTruncated
 				}
-				if err := dim(v); err != nil {
-					return err
-				}
-				b = b[n:]
+				t.dims, b = append(t.dims, v), b[n:]
 			}
 		case tensorType:
-			kind = v
+			t.kind = v
 		case tensorName:
 			name = string(b)
 		case tensorRaw:
-			raw = b
+			t.raw = b
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	switch kind {
-	case typeFloat:
-		if len(raw) != 4*size {
-			return fmt.Errorf("tensor %q: %d bytes for %d floats", name, len(raw), size)
-		}
-		t.floats = make([]float32, size)
-		for i := range t.floats {
-			t.floats[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-	case typeInt8:
-		if len(raw) != size {
-			return fmt.Errorf("tensor %q: %d bytes for %d values", name, len(raw), size)
-		}
-		t.ints = make([]int8, size)
-		for i, v := range raw {
-			t.ints[i] = int8(v)
-		}
+	if _, twice := g.tensors[name]; twice && err == nil {
+		err = fmt.Errorf("tensor %q is there twice", name)
 	}
 	g.tensors[name] = t
-	return nil
+	return err
+}
+
+// tensor returns the bytes and the shape of a tensor whose values have a given
+// type, size and shape; 0 stands for any.
+func (g *graph) tensor(name string, kind uint64, size int, shape []int) (raw []byte, dims []int, err error) {
+	t, ok := g.tensors[name]
+	if !ok {
+		return nil, nil, fmt.Errorf("tensor %q is missing", name)
+	}
+	if t.kind != kind {
+		return nil, nil, fmt.Errorf("tensor %q has ONNX data type %d, want %d", name, t.kind, kind)
+	}
+	fits, values := len(t.dims) == len(shape), 1
+	for i := 0; fits && i < len(shape); i++ {
+		fits = shape[i] == 0 || uint64(shape[i]) == t.dims[i]
+	}
+	if !fits {
+		return nil, nil, fmt.Errorf("tensor %q has shape %v, want %v", name, t.dims, shape)
+	}
+	for _, d := range t.dims {
+		if d == 0 || d > maxValues/uint64(values) {
+			return nil, nil, fmt.Errorf("tensor %q has shape %v, which makes no sense", name, t.dims)
+		}
+		values *= int(d)
+		dims = append(dims, int(d))
+	}
+	if len(t.raw) != size*values {
+		return nil, nil, fmt.Errorf("tensor %q has %d bytes for shape %v, want %d", name, len(t.raw), dims, size*values)
+	}
+	return t.raw, dims, nil
 }
 
 // floats returns a tensor of a given shape; 0 stands for any size.
 func (g *graph) floats(name string, shape ...int) ([]float32, error) {
-	t, err := g.tensor(name, shape)
+	raw, _, err := g.tensor(name, typeFloat, 4, shape)
 	if err != nil {
 		return nil, err
 	}
-	if t.floats == nil {
-		return nil, fmt.Errorf("tensor %q is not of float32", name)
-	}
-	for _, v := range t.floats {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+	out := make([]float32, len(raw)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		if v := float64(out[i]); math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, fmt.Errorf("tensor %q holds %v", name, v)
 		}
 	}
-	return t.floats, nil
-}
-
-func (g *graph) tensor(name string, shape []int) (tensor, error) {
-	t, ok := g.tensors[name]
-	if !ok {
-		return t, fmt.Errorf("tensor %q is missing", name)
-	}
-	fits := len(t.dims) == len(shape)
-	for i := 0; fits && i < len(shape); i++ {
-		fits = shape[i] == 0 || shape[i] == t.dims[i]
-	}
-	if !fits {
-		return t, fmt.Errorf("tensor %q has shape %v, want %v", name, t.dims, shape)
-	}
-	return t, nil
+	return out, nil
 }
 
 // matrix returns int8 values [rows][columns] and their scales, one an index of
 // the given axis.
 func (g *graph) matrix(name string, axis int, shape ...int) (values []int8, dims []int, scales []float32, err error) {
-	t, err := g.tensor(name+"_int8", shape)
+	raw, dims, err := g.tensor(name+"_int8", typeInt8, 1, shape)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if t.ints == nil {
-		return nil, nil, nil, fmt.Errorf("tensor %q is not of int8", name+"_int8")
+	values = make([]int8, len(raw))
+	for i, v := range raw {
+		values[i] = int8(v)
 	}
-	scales, err = g.floats(name+"_scale", t.dims[axis])
-	return t.ints, t.dims, scales, err
+	scales, err = g.floats(name+"_scale", dims[axis])
+	return values, dims, scales, err
 }
 
 func (g *graph) has(name string) bool {

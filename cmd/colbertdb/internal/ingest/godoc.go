@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"unicode"
 )
 
 // goTree is a tree of Go packages whose documentation is read.
@@ -189,11 +190,12 @@ func (g *goPackage) add(d *doc.Package, symbol, comment, source string, pos toke
 	}
 	p.ID = g.ids.id(p.Symbol, "")
 	p.attribute("package", g.path)
-	// Code names a symbol by its package's name; the path has words, such as the
-	// text of text/template/parse, that say nothing of the symbol.
-	p.Text = d.Name + ": " + source
-	if symbol == "" {
-		p.Text = g.path + ": " + source
+	p.Text = g.path + ": " + source
+	if symbol != "" {
+		// Code names a symbol by its package's name; the path has words, such as
+		// the text of text/template/parse, that say nothing of the symbol. Models
+		// know words: identifiers are spelled out.
+		p.Text = d.Name + " " + spelled(symbol) + ": " + source
 	}
 	if text := strings.TrimSpace(string(d.Text(comment))); text != "" {
 		p.Text += "\n\n" + text
@@ -226,4 +228,23 @@ func (g *goPackage) source(n ast.Decl) string {
 		lines[maxSourceLines] = "\t…"
 	}
 	return strings.Join(lines, "")
+}
+
+// spelled is an identifier in words: "Decoder.DecodeElement" is "decoder decode
+// element", and "ListenAndServeTLS" is "listen and serve tls".
+func spelled(symbol string) string {
+	var b strings.Builder
+	runes := []rune(symbol)
+	for i, r := range runes {
+		if r == '.' || r == '_' {
+			b.WriteByte(' ')
+			continue
+		}
+		upper := unicode.IsUpper(r)
+		if i > 0 && upper && (unicode.IsLower(runes[i-1]) || unicode.IsUpper(runes[i-1]) && i+1 < len(runes) && unicode.IsLower(runes[i+1])) {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }

@@ -398,7 +398,7 @@ func (b *Builder) hidden() {}
 		t.Errorf("problems: %q", problems)
 	}
 	grow := got[4]
-	diff(t, "str: func (b *Builder) Grow(n int)\n\nGrow grows it, see Builder.", grow.Text)
+	diff(t, "str builder grow: func (b *Builder) Grow(n int)\n\nGrow grows it, see Builder.", grow.Text)
 	diff(t, "str/str.go", grow.Path)
 	diff(t, 14, grow.Line)
 	if text := got[2].Text; !strings.Contains(text, "Len int") || strings.Contains(text, "buf") {
@@ -481,6 +481,22 @@ func TestHostileNesting(t *testing.T) {
 			if d := time.Since(start); d > 10*time.Second {
 				t.Errorf("100 kB of %q as %s took %v", unit, name, d)
 			}
+		}
+	}
+}
+
+func TestSpelled(t *testing.T) {
+	for in, want := range map[string]string{
+		"Decoder.DecodeElement": "decoder decode element",
+		"ListenAndServeTLS":     "listen and serve tls",
+		"HTTPServer":            "http server",
+		"O_RDONLY":              "o rdonly",
+		"TrimSpace":             "trim space",
+		"Int64":                 "int64",
+		"":                      "",
+	} {
+		if got := spelled(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }

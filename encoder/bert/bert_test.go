@@ -285,6 +285,8 @@ func TestTiersAgree(t *testing.T) {
 
 // A text's vectors are the same to the bit in any batch, on any number of cores.
 func TestNeighboursDoNotMatter(t *testing.T) {
+	defer func(old int) { helpWorth = old }(helpWorth)
+	helpWorth = 1
 	var lengths []int
 	for i := range 60 {
 		lengths = append(lengths, 1+i*7%24)

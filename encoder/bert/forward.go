@@ -15,9 +15,12 @@ type text struct {
 	out       []float32 // [len(ids)][dim], to be filled
 }
 
-// scratch is the memory of one run. Matrices have rows up to the next multiple
-// of four, and three more that the last text's tiles may read.
+// scratch is the memory of one run, and who works on it. Matrices have rows up
+// to the next multiple of four, and three more that the last text's tiles may
+// read.
 type scratch struct {
+	crew       *crew
+	workers    int
 	x, y, wide []float32
 	ints       []int16
 	scales     []float32
@@ -27,6 +30,16 @@ type scratch struct {
 // headScratch is the memory of one attention head.
 type headScratch struct{ scores, keys, values, out []float32 }
 
+// helpWorth is how many multiplications are worth a helper, about 100 µs:
+// waking one takes 20 µs. Tests lower it.
+var helpWorth = 8 << 20
+
+// share calls f for each i below n; together the calls make so many
+// multiplications.
+func (s *scratch) share(multiplications, n int, f func(worker, i int)) {
+	s.crew.share(min(s.workers, 1+multiplications/helpWorth), n, f)
+}
+
 func grow[T any](s *[]T, n int) []T {
 	*s = slices.Grow((*s)[:0], n)[:n]
 	return *s
@@ -34,8 +47,8 @@ func grow[T any](s *[]T, n int) []T {
 
 func pad(n, to int) int { return (n + to - 1) / to * to }
 
-// run computes the vectors of some texts, on so many goroutines.
-func (m *model) run(ctx context.Context, s *scratch, texts []text, workers int) error {
+// run computes the vectors of some texts.
+func (m *model) run(ctx context.Context, s *scratch, texts []text) error {
 	rows := 0
 	for _, t := range texts {
 		rows += len(t.ids)
@@ -52,21 +65,21 @@ func (m *model) run(ctx context.Context, s *scratch, texts []text, workers int) 
 		l := &m.layers[i]
 		qkv := grow(&s.wide, (rows+4)*max(l.qkv.out, l.up.out))
 		clear(qkv[rows*l.qkv.out:])
-		l.qkv.apply(s, qkv, x, rows, workers, nil)
+		l.qkv.apply(s, qkv, x, rows, nil)
 		clear(y[:rows*h])
-		m.attend(s, y, qkv, texts, workers)
-		l.merge.apply(s, y, y, rows, workers, nil)
+		m.attend(s, y, qkv, texts)
+		l.merge.apply(s, y, y, rows, nil)
 		m.addNorm(x, y, rows, l.attended)
 		up := s.wide[:rows*l.up.out]
-		l.up.apply(s, up, x, rows, workers, simd.Gelu)
-		l.down.apply(s, y, up, rows, workers, nil)
+		l.up.apply(s, up, x, rows, simd.Gelu)
+		l.down.apply(s, y, up, rows, nil)
 		m.addNorm(x, y, rows, l.fed)
 	}
 	if m.mix != 0 {
 		m.addMeans(x, texts)
 	}
 	out := grow(&s.wide, rows*m.dim)
-	m.projection.apply(s, out, x, rows, workers, nil)
+	m.projection.apply(s, out, x, rows, nil)
 	for _, t := range texts {
 		out = out[copy(t.out, out[:len(t.ids)*m.dim]):]
 	}
@@ -92,13 +105,13 @@ func (m *model) embed(x []float32, texts []text) {
 const panelColumns = 64
 
 // apply computes out = f(x·W + b) for rows; out may be x, f nil.
-func (l *linear) apply(s *scratch, out, x []float32, rows, workers int, f func([]float32)) {
+func (l *linear) apply(s *scratch, out, x []float32, rows int, f func([]float32)) {
 	ints, scales := grow(&s.ints, rows*l.in), grow(&s.scales, rows)
 	limit := simd.QuantizeLimit(l.in)
 	for r := range rows {
 		scales[r] = simd.Quantize(ints[r*l.in:], x[r*l.in:(r+1)*l.in], limit)
 	}
-	share(workers, pad(l.out, panelColumns)/panelColumns, func(_, i int) {
+	s.share(rows*l.in*l.out, pad(l.out, panelColumns)/panelColumns, func(_, i int) {
 		from, to := i*panelColumns, min((i+1)*panelColumns, l.out)
 		simd.Linear(out[from:], l.out, ints, scales, rows, l.in, l.weights[from*l.in:], l.columns[from:to], l.bias[from:to])
 		if f != nil {
@@ -117,11 +130,15 @@ func (m *model) addNorm(x, y []float32, rows int, n norm) {
 }
 
 // attend sets out to the heads' weighted values, for each text by itself.
-func (m *model) attend(s *scratch, out, qkv []float32, texts []text, workers int) {
-	for len(s.heads) < workers {
+func (m *model) attend(s *scratch, out, qkv []float32, texts []text) {
+	for len(s.heads) < s.workers {
 		s.heads = append(s.heads, headScratch{})
 	}
-	share(workers, m.heads, func(worker, head int) {
+	multiplications := 0
+	for _, t := range texts {
+		multiplications += 2 * m.hidden * len(t.ids) * len(t.ids)
+	}
+	s.share(multiplications, m.heads, func(worker, head int) {
 		at := 0
 		for _, t := range texts {
 			m.attendHead(&s.heads[worker], out[at*m.hidden:], qkv[at*3*m.hidden:], t, head)

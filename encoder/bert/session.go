@@ -44,6 +44,7 @@ type session struct {
 	model   *model
 	threads int
 	pool    sync.Pool // of *scratch
+	crew    crew
 }
 
 // groupRows is how many tokens go through the layers together: enough that
@@ -62,12 +63,13 @@ func (s *session) Run(ctx context.Context, b encoder.Batch) ([]float32, int, err
 	// the work within one.
 	outer := min(s.threads, len(groups))
 	errs := make([]error, len(groups))
-	share(outer, len(groups), func(_, i int) {
+	s.crew.share(outer, len(groups), func(_, i int) {
 		mem, _ := s.pool.Get().(*scratch)
 		if mem == nil {
-			mem = &scratch{}
+			mem = &scratch{crew: &s.crew}
 		}
-		errs[i] = s.model.run(ctx, mem, groups[i], s.threads/outer)
+		mem.workers = s.threads / outer
+		errs[i] = s.model.run(ctx, mem, groups[i])
 		s.pool.Put(mem)
 	})
 	for _, err := range errs {
@@ -104,4 +106,7 @@ func (s *session) groups(b encoder.Batch, out []float32) (groups [][]text, err e
 }
 
 // Close implements encoder.Session.
-func (s *session) Close() error { return nil }
+func (s *session) Close() error {
+	s.crew.wait()
+	return nil
+}

@@ -1,6 +1,12 @@
 // Package bundled is the model that ships with colbertdb: a small English
 // late-interaction encoder, embedded in the program. docs/model.md tells what it
 // is made of and what it can do; export/ makes it.
+//
+// Two runtimes give the same vectors, to a cosine of 0.999999: package bert, in
+// Go, and ONNX Runtime. On a core of an AMD Zen 3 the former encodes 1.5 to 1.9
+// times as many tokens a second, answers a short query in less than half the
+// time and opens in a quarter of it; Open therefore takes it wherever it has
+// kernels. A collection does not record which one encoded it.
 package bundled
 
 import (
@@ -30,7 +36,7 @@ func FS() fs.FS {
 
 // Open opens the model where it runs fastest: in Go where this processor has
 // kernels for it, else with ONNX Runtime where its library is found, else in Go
-// all the same. docs/benchmarks.md has the figures.
+// all the same. OpenGo and OpenONNX choose.
 func Open() (encoder.Encoder, error) {
 	if simd.Tier() == "generic" {
 		if _, err := onnx.Library(""); err == nil {

@@ -6,6 +6,12 @@ cd "$(dirname "$0")/.."
 store=.cache/demo/store
 bin=bin/colbertdb
 mkdir -p .cache/demo
+# A store belongs to the model that made it.
+model=$(cksum < encoder/bundled/model/model_int8.onnx)
+if [ "$model" != "$(cat .cache/demo/model 2>/dev/null)" ]; then
+	rm -rf "$store"
+	echo "$model" > .cache/demo/model
+fi
 
 echo "Indexing the documentation of Go's standard library ($(go env GOVERSION)) with the built-in model."
 echo "The first time takes a few minutes; afterwards only what changed is encoded."

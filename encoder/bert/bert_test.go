@@ -384,7 +384,7 @@ func TestModelRefuses(t *testing.T) {
 		}, "NaN"},
 		"twice": {func(p parts) { p.tensors["other"] = p.tensors["positions"] }, `"positions" is there twice`},
 		"huge": {func(p parts) {
-			p.tensors["positions"] = rawTensor("positions", typeFloat, nil, 1<<40, hidden)
+			p.tensors["positions"] = rawTensor("positions", typeFloat, nil, 1<<30, hidden)
 		}, "makes no sense"},
 	} {
 		p := smallModel()

@@ -271,6 +271,34 @@ func TestTrainAcceptsTinySamples(t *testing.T) {
 	}
 }
 
+// Levels for a Gaussian against the least squared error that four levels can
+// have (0.1175 of the variance, Max 1960) and, for sixteen that nest in them,
+// against the unnested optimum (0.0095).
+func TestLevelsAreNearlyOptimal(t *testing.T) {
+	const dim, n = 64, 4000
+	m := randomMatrix(rand.New(rand.NewPCG(3, 9)), n, dim) // components nearly Gaussian, variance 1/dim
+	cb, rt, err := codec.Train(context.Background(), m, codec.TrainOptions{Cells: 1, Centroids: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := mustEncode(t, codec.NewEncoder(dim, codec.Balanced, false, cb, rt), m)
+	unit := m.Normalized()
+	for plane, most := range map[codec.Plane]float64{codec.PlaneA: 0.125, codec.PlaneB: 0.0125} {
+		var back codec.Matrix
+		codec.Reconstruct(cb, dim, e.View, plane, &back)
+		var loss float64
+		for i, x := range back.Data {
+			d := float64(x - unit.Data[i])
+			loss += d * d
+		}
+		if loss /= n; loss > most {
+			t.Errorf("%s: squared error of a vector %.4f, want at most %.4f", plane, loss, most)
+		} else {
+			t.Logf("%s: %.4f", plane, loss)
+		}
+	}
+}
+
 func TestTrainingStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -336,7 +364,7 @@ func TestPlaneRecallOnRealVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("residual norm %.3f mean, %.3f p95; %d cells, %d centroids", cb.ResidualNorm, cb.ResidualP95, cb.NumCells(), rt.NumCentroids())
-	floors := map[codec.Plane]float64{codec.PlaneRaw: 0.999, codec.PlaneC: 0.985, codec.PlaneB: 0.93, codec.PlaneA: 0.87}
+	floors := map[codec.Plane]float64{codec.PlaneRaw: 0.999, codec.PlaneC: 0.985, codec.PlaneB: 0.955, codec.PlaneA: 0.89}
 	exact := codec.NewEncoder(128, codec.Exact, true, cb, rt)
 	balanced := codec.NewEncoder(128, codec.Balanced, false, cb, rt)
 	views := make([]codec.View, len(docs))

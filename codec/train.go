@@ -264,9 +264,10 @@ func parallel(ctx context.Context, n int, f func(from, to int)) error {
 	return ctx.Err()
 }
 
-// residuals sets the levels of the residual code: sixteen equally likely
-// buckets of a residual's components, each standing for its mean, and for plane
-// A alone the four groups of four.
+// residuals sets the levels of the residual code from a sample of components.
+// Plane A has the four levels of least squared error, and plane B splits each
+// of the four by the same rule. Equally likely levels, as ColBERTv2 has them,
+// spend most of their resolution near zero and have about twice the error.
 func (t *trainer) residuals(cb *Codebook, sample Matrix) {
 	stride := max(1, t.n*t.dim/residualSampleSize)
 	var values []float32
@@ -289,17 +290,59 @@ func (t *trainer) residuals(cb *Codebook, sample Matrix) {
 	slices.Sort(norms)
 	cb.ResidualNorm = float32(mean(norms))
 	cb.ResidualP95 = norms[len(norms)*95/100]
-	bucket := func(i, of int) []float32 { return values[i*len(values)/of : (i+1)*len(values)/of] }
-	for i := range cb.Levels {
-		b := bucket(i, len(cb.Levels))
-		cb.Levels[i] = clampLevel(mean(b))
-		if i > 0 {
-			cb.Bounds[i-1] = clampLevel(float64(b[0]))
+	at := 0
+	for i, coarse := range fourLevels(values) {
+		for j, fine := range fourLevels(coarse) {
+			// A run is empty where the sample is tiny; it stands for what follows.
+			first := values[min(at, len(values)-1)]
+			cb.Levels[4*i+j] = clampLevel(meanOr(fine, first))
+			if j == 0 {
+				cb.CoarseLevels[i] = clampLevel(meanOr(coarse, first))
+			}
+			if i+j > 0 {
+				cb.Bounds[4*i+j-1] = clampLevel(float64(first))
+			}
+			at += len(fine)
 		}
 	}
-	for i := range cb.CoarseLevels {
-		cb.CoarseLevels[i] = clampLevel(mean(bucket(i, len(cb.CoarseLevels))))
+}
+
+// meanOr is the mean of v, or x where v is empty.
+func meanOr(v []float32, x float32) float64 {
+	if len(v) == 0 {
+		return float64(x)
 	}
+	return mean(v)
+}
+
+// fourLevels splits sorted values into the four runs whose means represent them
+// with least squared error (Lloyd 1982, Max 1960), from quartiles onwards.
+func fourLevels(sorted []float32) (runs [4][]float32) {
+	sums := make([]float64, len(sorted)+1)
+	for i, v := range sorted {
+		sums[i+1] = sums[i] + float64(v)
+	}
+	n := len(sorted)
+	ends := [5]int{0, n / 4, n / 2, n * 3 / 4, n}
+	for range 100 {
+		next := ends
+		for i := 1; i < 4; i++ {
+			lo, mid, hi := ends[i-1], ends[i], ends[i+1]
+			if lo == mid || mid == hi {
+				continue
+			}
+			between := float32((sums[mid]-sums[lo])/float64(mid-lo)+(sums[hi]-sums[mid])/float64(hi-mid)) / 2
+			next[i], _ = slices.BinarySearch(sorted, between)
+		}
+		if next == ends {
+			break
+		}
+		ends = next
+	}
+	for i := range runs {
+		runs[i] = sorted[ends[i]:ends[i+1]]
+	}
+	return runs
 }
 
 func clampLevel(x float64) int16 {

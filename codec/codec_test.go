@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/colbertdb-go/colbertdb/codec"
@@ -55,7 +56,7 @@ func maxSim(q, d codec.Matrix) float64 {
 
 func mustQuery(t testing.TB, m codec.Matrix) *codec.Query {
 	t.Helper()
-	q, err := codec.NewQuery(m)
+	q, err := codec.NewQuery(m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +192,64 @@ func TestScoresMatchReconstruction(t *testing.T) {
 					t.Errorf("dim %d %s %s: %v", dim, p, plane, scores)
 				}
 			}
+		}
+	}
+}
+
+// Weights multiply similarities, on every plane, and nothing else.
+func TestWeights(t *testing.T) {
+	r := rand.New(rand.NewPCG(12, 3))
+	const dim, tokens = 64, 21
+	cb, rt, err := codec.Train(context.Background(), clustered(r, 600, dim), codec.TrainOptions{Cells: 16, Centroids: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := clustered(r, tokens, dim)
+	weights := make([]float32, tokens)
+	for i := range weights {
+		weights[i] = float32(i%4) / 2 // some are zero
+	}
+	plain := mustQuery(t, m)
+	weighted, err := codec.NewQuery(m, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights[1] = 99 // the query has its own
+	e := mustEncode(t, codec.NewEncoder(dim, codec.Exact, true, cb, rt), clustered(r, 90, dim))
+	s := codec.NewScorer()
+	for _, plane := range []codec.Plane{codec.PlaneA, codec.PlaneC, codec.PlaneRaw} {
+		at, sims := make([]int32, tokens), make([]float32, tokens)
+		s.Reset(plain, cb)
+		s.Explain(plane, e.View, at, sims)
+		var want float64
+		for i, sim := range sims {
+			want += float64(sim) * float64(i%4) / 2
+		}
+		s.Reset(weighted, cb)
+		at2, sims2 := make([]int32, tokens), make([]float32, tokens)
+		if got := s.Explain(plane, e.View, at2, sims2); math.Abs(float64(got)-want) > 1e-4 {
+			t.Errorf("%s: %v, want %v", plane, got, want)
+		}
+		if !slices.Equal(sims, sims2) || !slices.Equal(at, at2) {
+			t.Errorf("%s: weights change what matched", plane)
+		}
+	}
+	probes := codec.NewProber().Probe(plain, cb, rt, 4, 4)
+	first := probes[3][0]
+	if got := codec.NewProber().Probe(weighted, cb, rt, 4, 4)[3][0]; got.Centroid != first.Centroid || got.Score != first.Score*1.5 {
+		t.Errorf("probe %v, unweighted %v", got, first)
+	}
+	nan := float32(math.NaN())
+	for name, bad := range map[string][]float32{
+		"1 weights for 2":      {1},
+		"token 1 is -1":        {1, -1},
+		"token 0 is NaN":       {nan, 1},
+		"token 0 is 2000":      {2000, 1},
+		"all weights are zero": {0, 0},
+	} {
+		_, err := codec.NewQuery(codec.Matrix{Dim: dim, Data: m.Data[:2*dim]}, bad)
+		if !errors.Is(err, codec.ErrBadVector) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v: %v, want %q", bad, err, name)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Probe is one fine centroid that a query token looks into, with their dot
-// product.
+// product times the token's weight.
 type Probe struct {
 	Centroid uint32
 	Score    float32
@@ -57,7 +57,7 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 	for t := range p.tops {
 		from := len(p.flat)
 		for _, h := range p.tops[t].sorted() {
-			p.flat = append(p.flat, Probe{Centroid: h.row, Score: float32(float32(h.score)*q.Scale[t]) * unit})
+			p.flat = append(p.flat, Probe{Centroid: h.row, Score: float32(float32(h.score)*q.Scale[t]*unit) * q.Weights[t]})
 		}
 		p.result = append(p.result, p.flat[from:len(p.flat):len(p.flat)])
 	}

@@ -9,7 +9,7 @@ import (
 
 // Scorer computes MaxSim of one query with documents: for each query token the
 // greatest dot product over the document's tokens, summed over the query's
-// tokens (Khattab and Zaharia 2020, section 3.2). It is used by one goroutine
+// tokens (Khattab and Zaharia 2020, section 3.2), each times its weight. It is used by one goroutine
 // at a time and allocates nothing once warm.
 //
 // Planes are expanded, sixty-four tokens at a time, to rows that stay in the
@@ -49,7 +49,7 @@ func (s *Scorer) MaxSim(p Plane, v View) float32 {
 }
 
 // Explain is MaxSim that also tells, for each query token, the document token
-// that matched best (the first of equals) and their similarity. Both slices
+// that matched best (the first of equals) and their similarity, not weighted. Both slices
 // have room for the query's tokens.
 func (s *Scorer) Explain(p Plane, v View, tokens []int32, sims []float32) float32 {
 	return s.score(p, v, sims, tokens)
@@ -63,7 +63,7 @@ func (s *Scorer) score(p Plane, v View, sims []float32, at []int32) float32 {
 	}
 	var sum float32
 	for t := range s.q.Tokens {
-		sum += sims[t]
+		sum += float32(sims[t] * s.q.Weights[t])
 	}
 	return sum
 }

@@ -138,7 +138,7 @@ func (c *ColBERT) EncodeQueries(ctx context.Context, texts []string) ([]Query, e
 	out := make([]Query, len(texts))
 	err := c.run(ctx, seqs, func(i int, vectors []float32) error {
 		s := seqs[i]
-		q := Query{Vectors: codec.NewMatrix(len(s.ids), c.cfg.Dim), Truncated: s.truncated, Tokens: make([]string, len(s.ids))}
+		q := Query{Weights: c.weights(s.ids), Vectors: codec.NewMatrix(len(s.ids), c.cfg.Dim), Truncated: s.truncated, Tokens: make([]string, len(s.ids))}
 		for t, id := range s.ids {
 			q.Tokens[t] = c.tok.Piece(id)
 			if err := unitRow(q.Vectors.Row(t), vectors[t*c.cfg.Dim:]); err != nil {
@@ -149,6 +149,28 @@ func (c *ColBERT) EncodeQueries(ctx context.Context, texts []string) ([]Query, e
 		return nil
 	})
 	return out, err
+}
+
+// weights returns the weights of a query's tokens, scaled to 1 on the mean so
+// that scores stay comparable with unweighted ones; nil where the model has none
+// or none above zero.
+func (c *ColBERT) weights(ids []int) []float32 {
+	if c.cfg.QueryWeights == nil {
+		return nil
+	}
+	out := make([]float32, len(ids))
+	var sum float64
+	for i, id := range ids {
+		out[i] = c.cfg.QueryWeights[id]
+		sum += float64(out[i])
+	}
+	if sum == 0 {
+		return nil
+	}
+	for i := range out {
+		out[i] = float32(float64(out[i]) * float64(len(ids)) / sum)
+	}
+	return out
 }
 
 // EncodeDocuments encodes texts on the document side.

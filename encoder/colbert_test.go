@@ -151,6 +151,41 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// A model may weigh query tokens by their ids; the weights are 1 on the mean.
+func TestQueryWeights(t *testing.T) {
+	weights := make([]string, len(pieces))
+	for i := range weights {
+		weights[i] = "1"
+	}
+	weights[id(t, "what")], weights[id(t, "[SEP]")] = "3", "0"
+	named := strings.Replace(config, `"query_length"`, `"query_weights":"w.json","query_length"`, 1)
+	named = strings.Replace(named, `"do_query_expansion":true`, `"do_query_expansion":false`, 1)
+	c, _ := open(t, folder("onnx_config.json", named, "w.json", "["+strings.Join(weights, ",")+"]"))
+	got, err := c.EncodeQueries(context.Background(), []string{"what color"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// [CLS] [unused0] what color [SEP]: 1 1 3 1 0, of a mean of 1.2.
+	if diff := cmp.Diff([]float32{1 / 1.2, 1 / 1.2, 2.5, 1 / 1.2, 0}, got[0].Weights, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	c, _ = open(t, folder())
+	if got, err = c.EncodeQueries(context.Background(), []string{"what"}); err != nil || got[0].Weights != nil {
+		t.Errorf("without a file: %v, %v", got[0].Weights, err)
+	}
+	for want, file := range map[string]string{
+		"w.json has 2 weights":                 "[1,2]",
+		"token 0 is -1":                        "[-1," + strings.Join(weights[1:], ",") + "]",
+		"onnx_config.json names query_weights": "",
+		"w.json: json":                         "{}",
+	} {
+		_, err := encoder.ReadFolder(folder("onnx_config.json", named, "w.json", file), "x")
+		if !errors.Is(err, encoder.ErrModel) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 func TestDocument(t *testing.T) {
 	c, _ := open(t, folder())
 	text := "The colors, of AMBER."

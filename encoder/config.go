@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/encoder/tokenizer"
 )
 
@@ -20,19 +21,22 @@ var ErrModel = errors.New("colbertdb: model folder is not usable")
 
 // Config are the conventions of a late-interaction model.
 type Config struct {
-	Name                   string   `json:"name"`
-	Dim                    int      `json:"dim"`
-	QueryMarker            *int     `json:"query_marker"`    // id after [CLS], nil: none
-	DocumentMarker         *int     `json:"document_marker"` // id after [CLS], nil: none
-	QueryLength            int      `json:"query_length"`    // tokens, special ones included
-	DocumentLength         int      `json:"document_length"` // tokens, special ones included
-	QueryExpansion         bool     `json:"query_expansion"` // fill queries up with [MASK]
-	AttendToExpansion      bool     `json:"attend_to_expansion"`
-	UsesTokenTypes         *bool    `json:"uses_token_types"` // nil: the folder does not say
-	Skip                   []string `json:"skip"`             // tokens of documents that get no vector
-	ClsID, SepID           int      `json:"-"`
-	MaskID, PadID          int      `json:"-"`
+	Name              string   `json:"name"`
+	Dim               int      `json:"dim"`
+	QueryMarker       *int     `json:"query_marker"`    // id after [CLS], nil: none
+	DocumentMarker    *int     `json:"document_marker"` // id after [CLS], nil: none
+	QueryLength       int      `json:"query_length"`    // tokens, special ones included
+	DocumentLength    int      `json:"document_length"` // tokens, special ones included
+	QueryExpansion    bool     `json:"query_expansion"` // fill queries up with [MASK]
+	AttendToExpansion bool     `json:"attend_to_expansion"`
+	UsesTokenTypes    *bool    `json:"uses_token_types"` // nil: the folder does not say
+	Skip              []string `json:"skip"`             // tokens of documents that get no vector
+	// QueryWeights is the weight of each token id in a query; none: 1 each.
+	QueryWeights           []float32 `json:"query_weights,omitempty"`
+	ClsID, SepID           int       `json:"-"`
+	MaskID, PadID          int       `json:"-"`
 	tokenizerName, cfgName string
+	weightsName            string
 	// What resolve compares with the tokenizer.
 	queryPrefix, documentPrefix string
 	lowercase                   bool
@@ -101,6 +105,9 @@ func (f *Folder) read(fsys fs.FS) error {
 	if err := f.Config.resolve(f.Tokenizer); err != nil {
 		return err
 	}
+	if err := f.Config.readWeights(fsys, f.Tokenizer); err != nil {
+		return err
+	}
 	if f.Graph, f.GraphName, err = firstFile(fsys, graphNames...); err != nil {
 		return err
 	}
@@ -151,6 +158,7 @@ type onnxConfig struct {
 	PadID             *int     `json:"pad_token_id"`
 	SkipWords         []string `json:"skiplist_words"`
 	Lowercase         bool     `json:"do_lower_case"`
+	QueryWeights      string   `json:"query_weights"` // a file in the folder
 }
 
 func (c *Config) readONNX(b []byte) error {
@@ -164,12 +172,37 @@ func (c *Config) readONNX(b []byte) error {
 		QueryExpansion: o.QueryExpansion, AttendToExpansion: o.AttendToExpansion,
 		UsesTokenTypes: o.UsesTokenTypes, Skip: o.SkipWords, MaskID: -1, PadID: -1,
 		queryPrefix: o.QueryPrefix, documentPrefix: o.DocumentPrefix, lowercase: o.Lowercase,
+		weightsName: o.QueryWeights,
 	}
 	if o.MaskID != nil {
 		c.MaskID = *o.MaskID
 	}
 	if o.PadID != nil {
 		c.PadID = *o.PadID
+	}
+	return nil
+}
+
+// readWeights reads the weights of query tokens: a JSON array with one number
+// for each token id.
+func (c *Config) readWeights(fsys fs.FS, t *tokenizer.Tokenizer) error {
+	if c.weightsName == "" {
+		return nil
+	}
+	raw, err := fs.ReadFile(fsys, c.weightsName)
+	if err != nil {
+		return fmt.Errorf("%s names query_weights: %w", c.cfgName, err)
+	}
+	if err := json.Unmarshal(raw, &c.QueryWeights); err != nil {
+		return fmt.Errorf("%s: %w", c.weightsName, err)
+	}
+	if n := t.Size(); len(c.QueryWeights) != n {
+		return fmt.Errorf("%s has %d weights, %s %d tokens", c.weightsName, len(c.QueryWeights), c.tokenizerName, n)
+	}
+	for id, w := range c.QueryWeights {
+		if w < 0 || w > codec.MaxQueryWeight {
+			return fmt.Errorf("%s: the weight of token %d is %v, it must be 0 to %d", c.weightsName, id, w, codec.MaxQueryWeight)
+		}
 	}
 	return nil
 }

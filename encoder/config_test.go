@@ -60,10 +60,12 @@ func TestFingerprint(t *testing.T) {
 		t.Error("the fingerprint depends on the place or on other files")
 	}
 	seen := []string{base}
+	ones := "[1" + strings.Repeat(",1", len(pieces)-1) + "]"
 	for _, files := range [][]string{
 		{"model.onnx", "graph2"},
 		{"vocab.txt", strings.Join(append(slices.Clone(pieces), "more"), "\n")},
 		{"onnx_config.json", strings.Replace(config, `"query_length":8`, `"query_length":9`, 1)},
+		{"onnx_config.json", strings.Replace(config, `"query_length"`, `"query_weights":"w.json","query_length"`, 1), "w.json", ones},
 		{"onnx_config.json", strings.Replace(config, `[".",","]`, `["."]`, 1)},
 		{"onnx_config.json", strings.Replace(config, `"document_prefix_id":2`, `"document_prefix_id":1`, 1)},
 	} {

@@ -32,9 +32,10 @@ type Document struct {
 
 // Query is an encoded query.
 type Query struct {
-	Vectors   Matrix   // unit vectors
-	Tokens    []string // the piece of each vector, such as "amber" or "[MASK]"
-	Truncated int      // tokens that did not fit Info.QueryMaxLen
+	Vectors   Matrix    // unit vectors
+	Weights   []float32 // of each vector in MaxSim, 1 on the mean; nil: 1 each
+	Tokens    []string  // the piece of each vector, such as "amber" or "[MASK]"
+	Truncated int       // tokens that did not fit Info.QueryMaxLen
 }
 
 // Encoder turns text into token vectors. Queries and documents are encoded

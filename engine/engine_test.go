@@ -359,6 +359,53 @@ func TestRetainRawScoresLikeFloat32(t *testing.T) {
 	}
 }
 
+// A token of weight 0 is a token that is not there, and weights multiply the
+// similarities that Explain tells, in the buffer and in segments.
+func TestWeights(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 6))
+	db := mustOpen(t, vfs.NewMem(), small())
+	defer mustClose(t, db)
+	col := mustCollection(t, db, engine.CollectionConfig{})
+	for i := range 230 {
+		if _, err := col.Upsert(ctx, document(r, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for round := range 40 {
+		m := vectors(r, 6)
+		all := engine.SearchRequest{Vectors: m, Weights: []float32{2, 0, 0.5, 0, 0, 1}, Explain: true, Exact: round%2 == 0, NProbe: 2, NFullScores: 10}
+		some := all
+		some.Weights = []float32{2, 0.5, 1}
+		some.Vectors = engine.Matrix{Dim: dim}
+		for _, i := range []int{0, 2, 5} {
+			some.Vectors.Data = append(some.Vectors.Data, m.Row(i)...)
+		}
+		a, err := col.Search(ctx, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := col.Search(ctx, some)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range a.Hits {
+			if a.Hits[i].ID != b.Hits[i].ID || a.Hits[i].Score != b.Hits[i].Score {
+				t.Fatalf("round %d, rank %d: %s %v with weights of 0, %s %v without these tokens", round, i+1, a.Hits[i].ID, a.Hits[i].Score, b.Hits[i].ID, b.Hits[i].Score)
+			}
+			var sum float32
+			for j, e := range b.Hits[i].Explain.Sims {
+				sum += e * b.Hits[i].Explain.Weights[j]
+			}
+			if math.Abs(float64(sum-b.Hits[i].Score)) > 1e-4 {
+				t.Errorf("score %v, Explain sums up to %v", b.Hits[i].Score, sum)
+			}
+		}
+	}
+	if _, err := col.Search(ctx, engine.SearchRequest{Vectors: vectors(r, 2), Weights: []float32{1}}); !errors.Is(err, engine.ErrBadVector) {
+		t.Errorf("one weight for two vectors: %v", err)
+	}
+}
+
 func TestSearchFindsAnUpsertAtOnce(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	db := mustOpen(t, vfs.NewMem(), small())
@@ -463,6 +510,9 @@ func TestBadInputChangesNothing(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := col.Search(ctx, engine.SearchRequest{}); !errors.Is(err, engine.ErrInvalid) {
+		t.Error(err)
+	}
+	if _, err := col.Search(ctx, engine.SearchRequest{Text: "x", Weights: []float32{1}}); !errors.Is(err, engine.ErrInvalid) {
 		t.Error(err)
 	}
 	if _, err := col.Search(ctx, engine.SearchRequest{Vectors: good.Vectors, K: -1}); err == nil {

@@ -49,6 +49,9 @@ type SearchRequest struct {
 	Text string
 	// Vectors are the query's token vectors, [tokens][dim], instead of Text.
 	Vectors Matrix
+	// Weights says how much each of Vectors counts in the score, from 0 on.
+	// Default: 1 each. With Text, the encoder gives them.
+	Weights []float32
 	// K is the number of hits. Default: 10.
 	K int
 	// Effort says how hard candidates are looked for. Default: EffortDefault.
@@ -91,7 +94,7 @@ type SearchResult struct {
 type Hit struct {
 	Rank       int
 	ID         string
-	Score      float32 // MaxSim: the sum over the query's tokens
+	Score      float32 // MaxSim: the sum over the query's tokens, weighted
 	Text       string
 	Attributes json.RawMessage
 	Explain    *Explain
@@ -158,11 +161,13 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 
 // query prepares the request's query, encoding its text if need be.
 func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Query, []string, error) {
-	vectors := req.Vectors
+	vectors, weights := req.Vectors, req.Weights
 	var tokens []string
 	switch {
 	case req.Text != "" && len(vectors.Data) > 0:
 		return nil, nil, fmt.Errorf("%w: a search takes Text or Vectors, not both", ErrInvalid)
+	case req.Text != "" && len(weights) > 0:
+		return nil, nil, fmt.Errorf("%w: Weights belong to Vectors; the encoder weighs Text", ErrInvalid)
 	case req.Text == "" && len(vectors.Data) == 0:
 		return nil, nil, fmt.Errorf("%w: a search needs Text or Vectors", ErrInvalid)
 	case req.Text != "" && h.enc == nil:
@@ -175,12 +180,12 @@ func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Quer
 		if len(encoded) != 1 {
 			return nil, nil, fmt.Errorf("colbertdb: encoder returned %d queries for one text", len(encoded))
 		}
-		vectors, tokens = encoded[0].Vectors, encoded[0].Tokens
+		vectors, weights, tokens = encoded[0].Vectors, encoded[0].Weights, encoded[0].Tokens
 	}
 	if vectors.Dim != h.c.config.Dim {
 		return nil, nil, fmt.Errorf("query: %w: vectors have dimension %d, collection %q has %d", ErrDimension, vectors.Dim, h.c.name, h.c.config.Dim)
 	}
-	q, err := codec.NewQuery(vectors)
+	q, err := codec.NewQuery(vectors, weights)
 	return q, tokens, err
 }
 

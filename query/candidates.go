@@ -48,6 +48,9 @@ func (g *generator) probe(q *codec.Query, sp Space, p *Params) {
 	probes := g.prober.Probe(q, sp.Codebook, sp.Routing, p.Cells, p.NProbe)
 	g.pairs, g.floors = g.pairs[:0], g.floors[:0]
 	for t, list := range probes {
+		if q.Weights[t] == 0 {
+			list = nil // says nothing about documents
+		}
 		for _, pr := range list {
 			g.pairs = append(g.pairs, pair{token: t, centroid: pr.Centroid, score: pr.Score})
 		}

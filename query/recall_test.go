@@ -36,7 +36,7 @@ func encodeAll(t *testing.T, sample codec.Matrix, o codec.TrainOptions, p codec.
 		c.docs = append(c.docs, testDoc{id: fmt.Sprint(i), enc: e})
 	}
 	for _, m := range queries {
-		q, err := codec.NewQuery(m)
+		q, err := codec.NewQuery(m, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,11 +41,13 @@ type Hit struct {
 	Passages    []Hit  // the best documents of the group, the hit itself first
 }
 
-// Explain tells for each query token which document token matched it best, and
-// their similarity. The similarities' sum is the score.
+// Explain tells for each query token which document token matched it best,
+// their similarity, and its weight. The score is the sum of similarity times
+// weight.
 type Explain struct {
-	Tokens []int32   `json:"tokens"`
-	Sims   []float32 `json:"sims"`
+	Tokens  []int32   `json:"tokens"`
+	Sims    []float32 `json:"sims"`
+	Weights []float32 `json:"weights"`
 }
 
 // Searcher holds the scratch memory of searches. It is used by one goroutine at
@@ -336,7 +338,7 @@ func (s *Searcher) explain(q *codec.Query, hits []Hit) error {
 		if err != nil {
 			return err
 		}
-		h.Explain = &Explain{Tokens: make([]int32, q.Tokens), Sims: make([]float32, q.Tokens)}
+		h.Explain = &Explain{Tokens: make([]int32, q.Tokens), Sims: make([]float32, q.Tokens), Weights: q.Weights}
 		s.scorer.Explain(s.sp.Representation, v, h.Explain.Tokens, h.Explain.Sims)
 		if err := s.explain(q, h.Passages); err != nil {
 			return err

@@ -186,7 +186,7 @@ func (e encoding) docs(tb testing.TB, r *rand.Rand, n int) []testDoc {
 
 func testQuery(tb testing.TB, r *rand.Rand, tokens int) *codec.Query {
 	tb.Helper()
-	q, err := codec.NewQuery(testVectors(r, tokens))
+	q, err := codec.NewQuery(testVectors(r, tokens), nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -7,7 +7,7 @@ store=.cache/demo/store
 bin=bin/colbertdb
 mkdir -p .cache/demo
 # A store belongs to the model that made it.
-model=$(cksum < encoder/bundled/model/model_int8.onnx)
+model=$(cat encoder/bundled/model/* | cksum)
 if [ "$model" != "$(cat .cache/demo/model 2>/dev/null)" ]; then
 	rm -rf "$store"
 	echo "$model" > .cache/demo/model

@@ -21,7 +21,8 @@ type encodeCmd struct {
 type encodedLine struct {
 	ID        string      `json:"_id,omitempty"`
 	Text      string      `json:"text"`
-	Vectors   [][]float32 `json:"vectors"` // [tokens][dim], unit vectors
+	Vectors   [][]float32 `json:"vectors"`           // [tokens][dim], unit vectors
+	Weights   []float32   `json:"weights,omitempty"` // of a query's vectors
 	Truncated int         `json:"truncated,omitempty"`
 }
 
@@ -90,7 +91,7 @@ func (c *encodeCmd) print(a *app, enc encoder.Encoder, lines []encodedLine) erro
 			return err
 		}
 		for i, q := range queries {
-			lines[i].Vectors, lines[i].Truncated = rowsOf(q.Vectors), q.Truncated
+			lines[i].Vectors, lines[i].Weights, lines[i].Truncated = rowsOf(q.Vectors), q.Weights, q.Truncated
 		}
 	} else {
 		documents, err := enc.EncodeDocuments(a.ctx, texts)

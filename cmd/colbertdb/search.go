@@ -93,7 +93,7 @@ func (c *searchCmd) Run(a *app) (err error) {
 		return usageError{err}
 	}
 	if c.Vectors != "" {
-		if req.Vectors, err = ingest.ReadVectors(c.Vectors); err != nil {
+		if req.Vectors, req.Weights, err = ingest.ReadVectors(c.Vectors); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ import (
 // Location is what a collection's record says of a model opened by Open.
 const Location = "bundled"
 
-//go:embed model/model_int8.onnx model/tokenizer.json model/onnx_config.json
+//go:embed model/model_int8.onnx model/tokenizer.json model/onnx_config.json model/query_weights.json
 var files embed.FS
 
 // FS is the model's folder.

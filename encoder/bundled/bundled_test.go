@@ -81,6 +81,26 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// Words that most documents have say little.
+func TestQueryWeights(t *testing.T) {
+	q, err := open(t, "go").EncodeQueries(context.Background(), []string{"the wing of a bird"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	weight := map[string]float32{}
+	var sum float32
+	for i, piece := range q[0].Tokens {
+		weight[piece] = q[0].Weights[i]
+		sum += q[0].Weights[i]
+	}
+	if weight["wing"] < 3*weight["the"] || weight["bird"] < 3*weight["of"] || weight["the"] <= 0 {
+		t.Errorf("weights %v", weight)
+	}
+	if mean := sum / float32(len(q[0].Weights)); mean < 0.999 || mean > 1.001 {
+		t.Errorf("the mean weight is %v, want 1", mean)
+	}
+}
+
 // The vectors equal those of the Python program that exported the model.
 func TestVectorsEqualTheExporters(t *testing.T) { onEveryRuntime(t, vectorsEqualTheExporters) }
 

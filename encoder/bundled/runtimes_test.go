@@ -123,7 +123,7 @@ func TestRuntimesAgreeOnExpansion(t *testing.T) {
 		edited := strings.NewReplacer(`"do_query_expansion": false`, `"do_query_expansion": true`,
 			`"attend_to_expansion_tokens": false`, `"attend_to_expansion_tokens": `+attend).Replace(string(config))
 		folder := fstest.MapFS{"onnx_config.json": {Data: []byte(edited)}}
-		for _, name := range []string{"model_int8.onnx", "tokenizer.json"} {
+		for _, name := range []string{"model_int8.onnx", "tokenizer.json", "query_weights.json"} {
 			b, err := fs.ReadFile(bundled.FS(), name)
 			if err != nil {
 				t.Fatal(err)

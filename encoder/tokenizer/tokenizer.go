@@ -91,6 +91,15 @@ func (t *Tokenizer) ID(piece string) (int, bool) {
 // Piece returns the piece or added token with this id, "" where there is none.
 func (t *Tokenizer) Piece(id int) string { return t.pieces[id] }
 
+// Size returns one more than the greatest id.
+func (t *Tokenizer) Size() int {
+	n := 0
+	for id := range t.pieces {
+		n = max(n, id+1)
+	}
+	return n
+}
+
 // Lowercase reports whether text is lower-cased.
 func (t *Tokenizer) Lowercase() bool { return t.norm.lowercase }
 

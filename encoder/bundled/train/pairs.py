@@ -7,7 +7,8 @@ Three kinds of source, all listed with their licences in SOURCES.md:
 - docstrings of Python packages: the first sentence asks, the signature with the
   rest of the docstring (or the code) answers;
 - manuals of Debian packages (HTML): the heading asks, its paragraphs answer;
-- training splits of judged collections: the question asks, the answer answers.
+- training splits of judged collections: the question asks, the answer answers;
+  and of their texts, a title or a sentence asks for the rest.
 
 Collections are opened through allowed() alone.
 """
@@ -214,6 +215,24 @@ def collection_pairs(data, name, split, kind):
                 yield {"kind": kind, "group": name, "q": queries[q]["text"], "name": "", "d": text[:1600], "query_id": q, "doc_id": d}
 
 
+def passage_pairs(data, name):
+    """A title asks for its abstract, and a sentence for the rest of its text
+    (the inverse cloze task of Lee et al. 2019): long questions in prose."""
+    with allowed(data, f"{name}/corpus.jsonl") as f:
+        corpus = [json.loads(line) for line in f]
+    rnd = random.Random(11)
+    for doc in corpus:
+        title, text = " ".join(doc.get("title", "").split()), " ".join(doc["text"].split())
+        if name == "scifact" and len(WORD.findall(title)) >= 4 and len(text) > 200:
+            yield {"kind": "title", "group": name, "q": title, "name": "", "d": text[:1600], "doc_id": doc["_id"]}
+        sentences = re.split(r"(?<=[a-z)][.?!]) (?=[A-Z])", text)
+        long = [i for i, x in enumerate(sentences) if 10 <= len(WORD.findall(x)) <= 45]
+        if len(sentences) >= 4 and long:
+            i = rnd.choice(long)
+            rest = " ".join(sentences[:i] + sentences[i + 1 :])
+            yield {"kind": "sentence", "group": name, "q": sentences[i], "name": "", "d": rest[:1600], "doc_id": doc["_id"]}
+
+
 def normal(text):
     return " ".join(re.findall(r"\w+", text.lower()))
 
@@ -243,6 +262,8 @@ def main():
         sources[pkg] = lambda s=pkg: manual_pairs(s, debian_files(s, a.cache))
     for name, split, kind in (("scifact", "train", "claim"), ("medquad", "selfqa", "question"), ("cosqa", "dev", "code")):
         sources[name] = lambda n=name, s=split, k=kind: collection_pairs(a.data, n, s, k)
+    for name in ("scifact", "medquad"):
+        sources[name + " passages"] = lambda n=name: passage_pairs(a.data, n)
     rnd = random.Random(7)
     seen, used, total = set(), set(), {}
     with open(a.out / "train.jsonl", "w") as train, open(a.out / "heldout.jsonl", "w") as held:

@@ -3,9 +3,12 @@
     python train.py --work work/ [--resume] [--minutes 70]
 
 Starts from the exported untrained model (all-MiniLM-L6-v2, mix, PCA projection),
-so step 0 is what that model is. Contrastive MaxSim loss over the documents of a
-batch; batches are drawn from one source group where it is large enough, so that
-the other documents are hard negatives. At the end weights are averaged with the
+so step 0 is what that model is. Contrastive loss over the documents of a batch,
+with MaxSim weighted by idf.py; batches are drawn from one source group where it
+is large enough, so that the other documents are hard negatives. A second loss
+keeps the scores close to a teacher's (Hinton et al. 2015): the untrained
+model's MaxSim and its pooled vectors' cosine, half and half, so that what the
+base encoder knows of other texts is not lost. At the end weights are averaged with the
 initial ones (Wortsman et al. 2022); the share is chosen on held-out pairs.
 """
 
@@ -29,6 +32,8 @@ from pairs import spelled  # noqa: E402
 
 QUERY_LEN, DOC_LEN, BATCH, TEMPERATURE = 32, 112, 64, 0.04
 ENCODER_LR, HEAD_LR, WARMUP = 3e-5, 3e-4, 60
+POOLED_TEMPERATURE = 0.05  # the base encoder's own
+TEACHER_SHARE = 1.0  # weight of the teacher's loss
 FROZEN_LAYERS = 1
 
 
@@ -49,8 +54,9 @@ class Model(torch.nn.Module):
     def norm(self, x, name):
         return F.layer_norm(x, (export.HIDDEN,), self.p(name + ".weight"), self.p(name + ".bias"), export.EPS)
 
-    def forward(self, ids, mask):
-        """[texts][tokens] to unit vectors [texts][tokens][dim]."""
+    def forward(self, ids, mask, pooled=False):
+        """[texts][tokens] to unit vectors [texts][tokens][dim], and the pooled
+        ones, [texts][HIDDEN], if asked."""
         n, length = ids.shape
         with torch.no_grad():
             e = "embeddings."
@@ -66,7 +72,8 @@ class Model(torch.nn.Module):
                 x = self.norm(self.linear(F.gelu(self.linear(x, p + "intermediate.dense")), p + "output.dense") + x, p + "output.LayerNorm")
         mean = F.normalize((x * mask[..., None]).sum(1, keepdim=True), dim=-1)
         x = F.normalize(x, dim=-1) + export.MIX * mean
-        return F.normalize(F.linear(x, self.projection), dim=-1)
+        x = F.normalize(F.linear(x, self.projection), dim=-1)
+        return (x, mean[:, 0]) if pooled else x
 
     def trained(self):
         for name, p in self.w.items():
@@ -78,8 +85,9 @@ class Model(torch.nn.Module):
 class Texts:
     """Tokenises with truncation and keeps which tokens are scored."""
 
-    def __init__(self, tok):
+    def __init__(self, tok, weights=None):
         self.tok = tok
+        self.weights = torch.ones(tok.get_vocab_size()) if weights is None else torch.tensor(weights)
         self.skip = torch.tensor(sorted({tok.token_to_id(c) for c in export.SKIP}))
 
     def batch(self, texts, limit):
@@ -91,6 +99,11 @@ class Texts:
             ids[i, : len(r)], mask[i, : len(r)] = torch.tensor(r), 1
         keep = mask.bool() & ~torch.isin(ids, self.skip)
         return ids, mask, keep
+
+    def query(self, texts):
+        """Ids, mask, and the weights of the tokens."""
+        ids, mask, _ = self.batch(texts, QUERY_LEN)
+        return ids, mask, self.weights[ids] * mask
 
 
 def encode(model, texts, rows, limit, size=64):
@@ -107,10 +120,10 @@ def encode(model, texts, rows, limit, size=64):
     return out
 
 
-def maxsim(q, qmask, d, dmask):
-    """[queries][documents], the mean over query tokens."""
+def maxsim(q, weights, d, dmask):
+    """[queries][documents], the weighted mean over query tokens."""
     s = torch.einsum("qtd,psd->qpts", q, d).masked_fill(~dmask[None, :, None, :], -1e4).amax(-1)
-    return (s * qmask[:, None]).sum(-1) / qmask.sum(-1)[:, None]
+    return (s * weights[:, None]).sum(-1) / weights.sum(-1)[:, None]
 
 
 STOP = set("a an the of to in for on with is are be by this that it its as from at or and if".split())
@@ -154,7 +167,7 @@ def batches(pairs, rnd):
         sources.setdefault(p["source"], []).append(p)
     big = [g for g in groups.values() if len(g) >= 6]
     names = list(sources)
-    weights = [len(sources[n]) ** 0.75 for n in names]
+    weights = [len(sources[n]) ** 0.5 for n in names]
     while True:
         source = sources[rnd.choices(names, weights)[0]]
         out = rnd.sample(source, min(len(source), BATCH // 2))
@@ -164,15 +177,19 @@ def batches(pairs, rnd):
         yield out
 
 
-def step_loss(model, texts, batch, rnd):
+def step_loss(model, teacher, texts, batch, rnd):
     qs, ds = [question(p, rnd) for p in batch], [document(p, rnd) for p in batch]
-    qi, qm, _ = texts.batch(qs, QUERY_LEN)
+    qi, qm, qw = texts.query(qs)
     di, dm, dk = texts.batch(ds, DOC_LEN)
-    s = maxsim(model(qi, qm), qm, model(di, dm), dk) / TEMPERATURE
+    s = maxsim(model(qi, qm), qw, model(di, dm), dk) / TEMPERATURE
+    with torch.no_grad():
+        (q, qp), (d, dp) = teacher(qi, qm, pooled=True), teacher(di, dm, pooled=True)
+        t = (maxsim(q, qw, d, dk) / TEMPERATURE + qp @ dp.T / POOLED_TEMPERATURE) / 2
     same = torch.tensor([[i != j and (qs[i] == qs[j] or ds[i] == ds[j]) for j in range(len(ds))] for i in range(len(qs))])
-    s = s.masked_fill(same, -1e4)
+    s, t = s.masked_fill(same, -1e4), t.masked_fill(same, -1e4)
     target = torch.arange(len(qs))
-    return F.cross_entropy(s, target) + 0.3 * F.cross_entropy(s.T, target)
+    distilled = F.kl_div(F.log_softmax(s, 1), F.softmax(t, 1), reduction="batchmean")
+    return F.cross_entropy(s, target) + 0.3 * F.cross_entropy(s.T, target) + TEACHER_SHARE * distilled
 
 
 def held_out_score(model, texts, held):
@@ -181,14 +198,15 @@ def held_out_score(model, texts, held):
     rnd = random.Random(3)
     for kind, pairs in held.items():
         docs = encode(model, texts, [p["d"] for p in pairs], DOC_LEN)
-        qs = encode(model, texts, [question(p, rnd) for p in pairs[:300]], QUERY_LEN)
+        asked = [question(p, rnd) for p in pairs[:300]]
+        qs = encode(model, texts, asked, QUERY_LEN)
         width = max(len(k) for _, k in docs)
         d, m = torch.zeros(len(docs), width, docs[0][1].shape[1]), torch.zeros(len(docs), width, dtype=torch.bool)
         for i, (_, v) in enumerate(docs):
             d[i, : len(v)], m[i, : len(v)] = v, True
         rr = 0.0
         for i, (q, _) in enumerate(qs):
-            s = maxsim(q[None], torch.ones(1, len(q)), d, m)[0]
+            s = maxsim(q[None], texts.query([asked[i]])[2], d, m)[0]
             rank = int((s > s[i]).sum()) + 1
             rr += 1 / rank if rank <= 10 else 0
         out[kind] = round(rr / len(qs), 4)
@@ -250,7 +268,8 @@ def main():
     torch.set_num_threads(2)
     rnd = random.Random(1)
     start, tok = start_weights(a.work)
-    texts, model = Texts(tok), build(start)
+    texts, model = Texts(tok, json.loads((a.work / "query_weights.json").read_text())), build(start)
+    teacher = build(start).requires_grad_(False)
     pairs = [json.loads(l) for l in open(a.work / "train.jsonl")]
     held = {}
     for l in open(a.work / "heldout.jsonl"):
@@ -285,7 +304,7 @@ def main():
         done = max(step / a.steps, (spent + time.time() - began) / (a.minutes * 60))
         for g, lr in zip(optimiser.param_groups, peak):
             g["lr"] = lr * min(1, (step + 1) / WARMUP) * (1 - done)
-        loss = step_loss(model, texts, next(source), rnd)
+        loss = step_loss(model, teacher, texts, next(source), rnd)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

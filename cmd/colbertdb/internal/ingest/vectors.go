@@ -18,42 +18,43 @@ import (
 // ReadVectors reads the token vectors of one query or document from a file:
 // JSON ([tokens][dim] numbers, alone or as the field "vectors") or NumPy's .npy
 // (shape (tokens, dim), float16, float32 or float64).
-func ReadVectors(name string) (engine.Matrix, error) {
+func ReadVectors(name string) (m engine.Matrix, weights []float32, err error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return engine.Matrix{}, err
+		return m, nil, err
 	}
-	var m engine.Matrix
 	if bytes.HasPrefix(data, []byte(npyMagic)) {
 		m, err = parseNPY(data)
 	} else {
-		m, err = parseVectorJSON(data)
+		m, weights, err = parseVectorJSON(data)
 	}
 	if err != nil {
-		return engine.Matrix{}, fmt.Errorf("%s: %w", name, err)
+		return engine.Matrix{}, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return m, nil
+	return m, weights, nil
 }
 
-func parseVectorJSON(data []byte) (engine.Matrix, error) {
+func parseVectorJSON(data []byte) (m engine.Matrix, weights []float32, err error) {
 	data = bytes.TrimSpace(data)
 	if bytes.HasPrefix(data, []byte("{")) {
 		var object struct {
 			Vectors json.RawMessage `json:"vectors"`
+			Weights []float32       `json:"weights"`
 		}
 		if err := json.Unmarshal(data, &object); err != nil {
-			return engine.Matrix{}, jsonError(data, err)
+			return m, nil, jsonError(data, err)
 		}
 		if object.Vectors == nil {
-			return engine.Matrix{}, errors.New(`no field "vectors"`)
+			return m, nil, errors.New(`no field "vectors"`)
 		}
-		data = object.Vectors
+		data, weights = object.Vectors, object.Weights
 	}
 	if !json.Valid(data) {
 		var v any
-		return engine.Matrix{}, jsonError(data, json.Unmarshal(data, &v))
+		return m, nil, jsonError(data, json.Unmarshal(data, &v))
 	}
-	return parseVectors(data)
+	m, err = parseVectors(data)
+	return m, weights, err
 }
 
 const npyMagic = "\x93NUMPY"

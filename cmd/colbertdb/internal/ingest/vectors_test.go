@@ -30,7 +30,7 @@ func TestReadVectors(t *testing.T) {
 	f2 = append(f2, f2...)
 	for name, data := range map[string]string{
 		"rows.json":   " " + rows + "\n",
-		"object.json": `{"text": "x", "vectors": ` + rows + `}`,
+		"object.json": `{"text": "x", "vectors": ` + rows + `, "weights": [1.5, 0.5]}`,
 		"f2.npy":      npy("<f2", "(2, 8)", f2),
 		"f4.npy":      npy("<f4", "(2, 8)", f4),
 		"f8.npy":      npy("<f8", "(2, 8)", f8),
@@ -39,9 +39,12 @@ func TestReadVectors(t *testing.T) {
 		if err := os.WriteFile(file, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		m, err := ReadVectors(file)
+		m, weights, err := ReadVectors(file)
 		if err != nil || m.Dim != 8 {
 			t.Errorf("%s: dimension %d, %v", name, m.Dim, err)
+		}
+		if want := name == "object.json"; (weights != nil) != want || want && (len(weights) != 2 || weights[1] != 0.5) {
+			t.Errorf("%s: weights %v", name, weights)
 		}
 		diff(t, want, m.Data)
 	}
@@ -63,7 +66,7 @@ func TestReadVectors(t *testing.T) {
 		if err := os.WriteFile(file, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if m, err := ReadVectors(file); err == nil {
+		if m, _, err := ReadVectors(file); err == nil {
 			t.Errorf("%s: read as %v", name, m)
 		}
 	}

@@ -265,7 +265,7 @@ def main():
         "document_prefix": "",
         "query_prefix_id": None,
         "document_prefix_id": None,
-        "query_length": 64,
+        "query_length": 256,
         "document_length": 300,
         "do_query_expansion": False,
         "attend_to_expansion_tokens": False,

@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "export"))
 import export  # noqa: E402
 
-DOC_LEN, QUERY_LEN = 300, 64
+DOC_LEN, QUERY_LEN = 300, 256
 
 
 def rows(path):

@@ -66,12 +66,14 @@ type markOutput struct {
 	Weight float32 `json:"weight"`
 }
 
-// matchOutput is one query token's best document token.
+// matchOutput is one query token's best document token. The score of a hit is
+// the sum of similarity times weight.
 type matchOutput struct {
 	Query      string  `json:"query_token,omitempty"`
 	Token      int     `json:"document_token"`
 	Word       string  `json:"word,omitempty"`
 	Similarity float32 `json:"similarity"`
+	Weight     float32 `json:"weight"`
 }
 
 func (c *searchCmd) Run(a *app) (err error) {
@@ -227,7 +229,7 @@ func (v *viewer) hitOutput(h *engine.Hit) hitOutput {
 	}
 	if v.explain && h.Explain != nil {
 		for i, t := range h.Explain.Tokens {
-			e := matchOutput{Query: v.token(i), Token: int(t), Similarity: h.Explain.Sims[i]}
+			e := matchOutput{Query: v.token(i), Token: int(t), Similarity: h.Explain.Sims[i], Weight: h.Explain.Weights[i]}
 			if i < len(matches) {
 				e.Word = word(h.Text, matches[i])
 			}
@@ -325,7 +327,7 @@ func (v *viewer) passage(a *app, h *engine.Hit, inFile, best bool) {
 				found = w
 			}
 		}
-		a.printf("%s%s\n", indent, v.style.Dim(fmt.Sprintf("%-16s %6.3f  %s", render.Cut(render.Clean(query), 16), h.Explain.Sims[i], render.Clean(found))))
+		a.printf("%s%s\n", indent, v.style.Dim(fmt.Sprintf("%-16s %6.3f × %.2f  %s", render.Cut(render.Clean(query), 16), h.Explain.Sims[i], h.Explain.Weights[i], render.Clean(found))))
 	}
 }
 

@@ -1,12 +1,12 @@
 """The command's encoder against the training code and Python's ONNX Runtime.
 
-    python compare.py --command COMMAND --work work/ --model ../model \
-        [--float FLOAT_MODEL_FOLDER] [--texts 1000] [--speed]
+    python compare.py --command COMMAND [--work work/] [--float FLOAT_MODEL_FOLDER] [--texts 1000] [--speed]
 
 Takes texts of the training material, encodes them with `colbertdb encode` and
 with the training code's float32 weights, and prints the cosines of the token
 vectors. --float names a model folder with the float32 graph (export.py --float),
-which the command runs on ONNX Runtime. --speed instead times the command and
+which the command runs on ONNX Runtime. --model is the bundled model's folder,
+for its tokenizer and for Python. --speed instead times the command and
 ONNX Runtime in Python in alternation, both with the quantised model, both from
 text to vectors.
 """
@@ -40,12 +40,16 @@ def texts(work, n):
     return rows[:: max(1, len(rows) // n)][:n]
 
 
-def command(path, model, rows):
-    """The command's vectors, one [tokens][dim] matrix a text."""
+def encode(path, rows, model="bundled"):
+    """The command's output for some texts."""
     with tempfile.TemporaryDirectory() as tmp:
         f = pathlib.Path(tmp) / "texts.jsonl"
         f.write_text("".join(json.dumps({"_id": str(i), "text": t}) + "\n" for i, t in enumerate(rows)))
-        out = subprocess.run([path, "encode", "--input", f, "--model", model], stdout=subprocess.PIPE, check=True).stdout
+        return subprocess.run([path, "encode", "--input", f, "--model", model], stdout=subprocess.PIPE, check=True).stdout
+
+
+def vectors(out):
+    """One [tokens][dim] matrix a text."""
     return [np.array(json.loads(line)["vectors"], np.float32) for line in out.splitlines()]
 
 
@@ -73,9 +77,9 @@ def main():
     weights = load_file(a.work / "trained.safetensors")
     model, batch = train.build(weights), train.Texts(tok)
     want = [keep.numpy() for _, keep in train.encode(model, batch, rows, DOC_LEN)]
-    cosines("the shipped int8 model in the command", command(a.command, a.model, rows), want)
+    cosines("the bundled int8 model in the command", vectors(encode(a.command, rows)), want)
     if a.float:
-        cosines("the float32 graph in the command", command(a.command, a.float, rows), want)
+        cosines("the float32 graph in the command", vectors(encode(a.command, rows, a.float)), want)
 
 
 def speed(a, rows, tok):
@@ -85,14 +89,11 @@ def speed(a, rows, tok):
     ours, theirs = [], []
     for _ in range(3):
         start = time.time()
-        command(a.command, a.model, rows[:1])
+        encode(a.command, rows[:1])
         load = time.time() - start
-        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as f:
-            f.writelines(json.dumps({"_id": str(i), "text": t}) + "\n" for i, t in enumerate(rows))
-            f.flush()
-            start = time.time()
-            subprocess.run([a.command, "encode", "--input", f.name, "--model", a.model], stdout=subprocess.DEVNULL, check=True)
-            ours.append(time.time() - start - load)
+        start = time.time()
+        encode(a.command, rows)
+        ours.append(time.time() - start - load)
         start = time.time()
         tokens = sum(len(x) for x in encoder.encode(rows, DOC_LEN, True))
         theirs.append(time.time() - start)

@@ -28,6 +28,8 @@ type Engine struct {
 	lock  *pebble.Lock
 	log   *wal.Log
 	guard *guard
+	// descriptor is that of a checkpoint opened with Options.ReadOnly, else nil.
+	descriptor *Descriptor
 
 	bg sync.Mutex
 

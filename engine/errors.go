@@ -19,6 +19,7 @@ var (
 	ErrCollectionExists   = errors.New("colbertdb: collection exists with another configuration")
 	ErrModelMismatch      = errors.New("colbertdb: encoder is not the one this collection was made with")
 	ErrNoEncoder          = errors.New("colbertdb: text needs an encoder")
+	ErrIncomplete         = errors.New("colbertdb: folder is no whole store")
 	ErrInvalid            = errors.New("colbertdb: invalid argument")
 	ErrDimension          = codec.ErrDimension
 	ErrBadVector          = codec.ErrBadVector

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,6 +27,9 @@ import (
 // what the log adds. Segments that no collection names are left-overs of a
 // crash and are excised before anything is written.
 func (e *Engine) recover(ctx context.Context) error {
+	if err := e.incomplete(); err != nil {
+		return err
+	}
 	exists := e.exists()
 	if !exists && (e.opts.MustExist || e.opts.ReadOnly) {
 		return fmt.Errorf("colbertdb: no store in %q: %w", e.dir, fs.ErrNotExist)
@@ -39,6 +40,9 @@ func (e *Engine) recover(ctx context.Context) error {
 	var err error
 	if e.lock, err = pebble.LockDirectory(e.dir, e.fs); err != nil {
 		return fmt.Errorf("%w: %q: %w", ErrLocked, e.dir, err)
+	}
+	if err := e.adopt(); err != nil {
+		return err
 	}
 	if e.db, err = e.openPebble(); err != nil {
 		return fmt.Errorf("colbertdb: opening %q: %w", e.dir, err)
@@ -131,11 +135,10 @@ func (e *Engine) initStore() error {
 	if !empty {
 		return &segment.CorruptionError{Where: "manifest", Err: errors.New("missing in a store that has data")}
 	}
-	var id [16]byte
-	if _, err := rand.Read(id[:]); err != nil {
+	if e.storeID, err = newID(); err != nil {
 		return err
 	}
-	e.storeID, e.nextSegment, e.nextColl, e.walLow = hex.EncodeToString(id[:]), 1, 1, 1
+	e.nextSegment, e.nextColl, e.walLow = 1, 1, 1
 	s := e.state()
 	return e.guard.write(func() error { return e.db.Set(segment.ManifestKey(), s.encode(), pebble.Sync) })
 }

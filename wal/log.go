@@ -379,9 +379,10 @@ func List(fsys vfs.FS, dir string) ([]FileNum, error) {
 	return out, nil
 }
 
-func filePath(dir string, n FileNum) string {
-	return filepath.Join(dir, fmt.Sprintf("%012d.wal", n))
-}
+// FileName is the name of a log file in its folder.
+func FileName(n FileNum) string { return fmt.Sprintf("%012d.wal", n) }
+
+func filePath(dir string, n FileNum) string { return filepath.Join(dir, FileName(n)) }
 
 func syncDir(fsys vfs.FS, dir string) error {
 	d, err := fsys.OpenDir(dir)

@@ -29,17 +29,18 @@ const (
 type commandLine struct {
 	globals
 
-	Index   indexCmd   `cmd:"" help:"Index files, folders or streams; again: sync what changed."`
-	Search  searchCmd  `cmd:"" help:"Search a collection."`
-	Rerank  rerankCmd  `cmd:"" help:"Rank given documents for a query."`
-	Encode  encodeCmd  `cmd:"" help:"Print token vectors of texts."`
-	Get     getCmd     `cmd:"" help:"Print documents."`
-	Delete  deleteCmd  `cmd:"" help:"Delete documents, or what an input brought."`
-	Stats   statsCmd   `cmd:"" help:"Print the collections and their sizes."`
-	Compact compactCmd `cmd:"" help:"Merge segments and reclaim deleted space."`
-	Verify  verifyCmd  `cmd:"" help:"Read every byte of the store and check it."`
-	Eval    evalCmd    `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Index      indexCmd      `cmd:"" help:"Index files, folders or streams; again: sync what changed."`
+	Search     searchCmd     `cmd:"" help:"Search a collection."`
+	Rerank     rerankCmd     `cmd:"" help:"Rank given documents for a query."`
+	Encode     encodeCmd     `cmd:"" help:"Print token vectors of texts."`
+	Get        getCmd        `cmd:"" help:"Print documents."`
+	Delete     deleteCmd     `cmd:"" help:"Delete documents, or what an input brought."`
+	Stats      statsCmd      `cmd:"" help:"Print the collections and their sizes."`
+	Compact    compactCmd    `cmd:"" help:"Merge segments and reclaim deleted space."`
+	Checkpoint checkpointCmd `cmd:"" help:"Make a copy of the store that shares its files."`
+	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store and check it."`
+	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // globals are the flags of every verb.

@@ -79,7 +79,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	e.pins.limit = opts.MemoryBudget
 	e.searchers.New = func() any { return query.NewSearcher() }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	if err := e.recover(ctx); err != nil {
+	if err := e.guard.check(e.recover(ctx)); err != nil {
 		e.cancel()
 		return nil, errors.Join(err, e.closeFiles())
 	}

@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"internal/layering":               nil,
 	"internal/testdata":               {"codec"},
 	"internal/outside":                nil,
+	"internal/reliability":            {"engine"},
 	"codec":                           {"internal/simd", "internal/envelope"},
 	"wal":                             nil,
 	"segment":                         {"codec", "internal/envelope"},
@@ -44,7 +45,7 @@ var allowed = map[string][]string{
 }
 
 // pebbleUsers are the packages that may name Pebble.
-var pebbleUsers = []string{"wal", "segment", "engine"}
+var pebbleUsers = []string{"wal", "segment", "engine", "internal/reliability"}
 
 // pkg is what go list says of a package.
 type pkg struct {

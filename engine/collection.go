@@ -38,6 +38,7 @@ type collection struct {
 	nextNum segment.DocNum
 	lastSeq uint64
 	dropped bool
+	stalls  stallGauge
 	cloned  map[*segHandle]bool // live bits copied for the commit group in hand
 
 	vmu     sync.Mutex
@@ -103,6 +104,7 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 		c = newCollection(e, r)
 		c.publish(&version{space: c.active.space, mems: []*memView{c.active.view()}})
 		e.byName[name] = c
+		e.events.emit(func(l *EventListener) { l.CollectionCreated(name) })
 		return nil
 	}
 	if h, err := e.Collection(name); err == nil {
@@ -205,6 +207,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		c.active, c.frozen = newMemtable(c.active.space), nil
 		c.publish(&version{space: c.current.space, mems: []*memView{c.active.view()}, seq: e.seq})
 		e.mu.Unlock()
+		e.events.emit(func(l *EventListener) { l.CollectionDropped(name) })
 		return e.exciseObsolete(ctx)
 	})
 }

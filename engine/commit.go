@@ -144,6 +144,7 @@ func (e *Engine) commitGroup(group []*pending) {
 		return
 	}
 	e.seq = seq
+	e.stats.group(group)
 	touched := map[*collection]*version{}
 	for _, p := range group {
 		if p.err != nil {

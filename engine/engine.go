@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -31,6 +32,8 @@ type Engine struct {
 	// descriptor is that of a checkpoint opened with Options.ReadOnly, else nil.
 	descriptor *Descriptor
 
+	events *eventQueue
+
 	bg sync.Mutex
 
 	mu          sync.Mutex
@@ -48,6 +51,7 @@ type Engine struct {
 	pins      pinBudget
 	searchers sync.Pool // *query.Searcher
 	stats     counters
+	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it
 
 	commits chan *pending
 	work    chan struct{}
@@ -75,14 +79,19 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 		commits: make(chan *pending, 256),
 		work:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
+		events:  newEventQueue(opts.EventListener),
 	}
+	e.guard.onPoison = func(err error) { e.events.emit(func(l *EventListener) { l.Poisoned(err) }) }
 	e.pins.limit = opts.MemoryBudget
 	e.searchers.New = func() any { return query.NewSearcher() }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	start := time.Now()
 	if err := e.guard.check(e.recover(ctx)); err != nil {
 		e.cancel()
 		return nil, errors.Join(err, e.closeFiles())
 	}
+	e.recovered(start)
+	e.events.start()
 	if !opts.ReadOnly {
 		e.wg.Add(2)
 		go e.committer()
@@ -116,6 +125,7 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	e.cancel()
 	e.wg.Wait()
+	defer e.events.close()
 	e.bg.Lock() // a Flush or Compact that is still running ends first
 	defer e.bg.Unlock()
 	for _, c := range e.sorted() {
@@ -131,6 +141,8 @@ func (e *Engine) closeFiles() error {
 		errs = append(errs, e.log.Close())
 	}
 	if e.db != nil {
+		e.metricsMu.Lock()
+		defer e.metricsMu.Unlock()
 		errs = append(errs, e.db.Close())
 	}
 	if e.lock != nil {
@@ -153,6 +165,7 @@ func (e *Engine) worker() {
 		}
 		if err := e.maintain(e.ctx); err != nil && e.ctx.Err() == nil {
 			e.opts.Logger.Error("colbertdb: background work failed", "error", err)
+			e.failed(err)
 		}
 	}
 }
@@ -204,6 +217,8 @@ func (e *Engine) signalRoom(err error) {
 // worth of documents: the pressure of a disk slower than its writers.
 func (c *collection) waitForRoom(ctx context.Context) error {
 	e := c.engine
+	var stalled stall
+	defer stalled.end(c)
 	for {
 		e.mu.Lock()
 		size := c.active.bytes
@@ -220,7 +235,7 @@ func (c *collection) waitForRoom(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("colbertdb: the buffer is full and sealing it failed: %w", err)
 		}
-		e.stats.stalls.Add(1)
+		stalled.begin(c, size)
 		e.wake()
 		select {
 		case <-room:

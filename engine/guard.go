@@ -15,10 +15,12 @@ import (
 // returns nil after a failed commit. So Fatalf poisons, and every write to
 // Pebble asks the guard afterwards.
 type guard struct {
-	log   *slog.Logger
-	dead  atomic.Bool
-	mu    sync.Mutex
-	cause error
+	log *slog.Logger
+	// onPoison is called once, under mu.
+	onPoison func(cause error)
+	dead     atomic.Bool
+	mu       sync.Mutex
+	cause    error
 }
 
 var _ pebble.Logger = (*guard)(nil)
@@ -41,6 +43,9 @@ func (g *guard) poison(cause error) {
 		g.cause = cause
 		g.dead.Store(true)
 		g.log.Error("colbertdb: store is read-only until it is reopened", "cause", cause)
+		if g.onPoison != nil {
+			g.onPoison(cause)
+		}
 	}
 }
 

@@ -20,7 +20,9 @@ type memtable struct {
 	byID   map[string]int // live documents, id to ordinal
 	dead   []int          // ordinals of the others
 	bytes  int64
-	tokens int64
+	tokens int64 // of all documents
+	// deadTokens are of the dead ones.
+	deadTokens int64
 
 	mu       sync.RWMutex // guards postings against readers
 	postings map[uint32][]uint16
@@ -58,7 +60,10 @@ func (m *memtable) add(d *memDoc) {
 
 // view fixes what a version sees: the documents so far, less the dead.
 func (m *memtable) view() *memView {
-	return &memView{mt: m, docs: m.docs[:len(m.docs):len(m.docs)], live: m.liveBits()}
+	return &memView{
+		mt: m, docs: m.docs[:len(m.docs):len(m.docs)], live: m.liveBits(),
+		liveDocs: len(m.byID), liveTokens: m.tokens - m.deadTokens, bytes: m.bytes,
+	}
 }
 
 // liveBits returns the live bits of the documents so far, nil when all live.
@@ -79,6 +84,7 @@ func (m *memtable) kill(id string) bool {
 	if ok {
 		delete(m.byID, id)
 		m.dead = append(m.dead, ord)
+		m.deadTokens += int64(m.docs[ord].enc.Tokens)
 	}
 	return ok
 }
@@ -99,7 +105,7 @@ func (m *memtable) catchUp(docs []*memDoc) error {
 }
 
 func (m *memtable) adoptLive(from *memtable) {
-	m.byID, m.dead = from.byID, from.dead
+	m.byID, m.dead, m.deadTokens = from.byID, from.dead, from.deadTokens
 }
 
 // memView is a memtable as one version sees it. It is a query.Source.
@@ -107,6 +113,10 @@ type memView struct {
 	mt   *memtable
 	docs []*memDoc
 	live *segment.Bitset
+
+	liveDocs   int
+	liveTokens int64
+	bytes      int64
 }
 
 var _ query.Source = (*memView)(nil)

@@ -86,15 +86,16 @@ func (v *version) metas() []compaction.Meta {
 
 // replace runs merges and publishes them together. With to set, the collection
 // moves to that space in the same step. The caller holds Engine.bg.
-func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.Task, to *space) error {
+func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.Task, to *space) (err error) {
 	v := c.acquire()
 	defer c.release(v)
+	var all []*replacement
+	defer e.merging(c, v, tasks, &all)(&err)
 	target := to
 	if target == nil {
 		target = v.space
 	}
 	defer e.removeAside()
-	var all []*replacement
 	var paths []string
 	for _, t := range tasks {
 		r := &replacement{inputs: v.segs[t.From:t.To]}
@@ -107,7 +108,6 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 	if err := e.ingest(ctx, paths); err != nil {
 		return err
 	}
-	var err error
 	for _, r := range all {
 		if r.meta.Docs > 0 {
 			if r.output, err = e.openSegment(r.meta.ID); err != nil {
@@ -168,7 +168,6 @@ func (e *Engine) mergeOne(ctx context.Context, r *replacement, from, to *space) 
 		return nil, nil
 	}
 	r.meta, paths, err = compaction.Merge(ctx, inputs, b, compaction.Target{Codebook: to.codebook, Routing: to.routing, Encoder: to.encoder()})
-	e.stats.merges.Add(1)
 	return paths, err
 }
 
@@ -402,7 +401,7 @@ func (e *Engine) excise(ctx context.Context, id segment.ID) error {
 // train gives the collection its first codebook when it has outgrown exact
 // search, and finer routing when it has outgrown the one it has. The caller
 // holds Engine.bg.
-func (e *Engine) train(ctx context.Context, c *collection) error {
+func (e *Engine) train(ctx context.Context, c *collection) (err error) {
 	v := c.acquire()
 	defer c.release(v)
 	tokens := v.liveTokens()
@@ -414,6 +413,7 @@ func (e *Engine) train(ctx context.Context, c *collection) error {
 	if grown := tokens >= 4*c.record.RoutingTokens; !first && !grown {
 		return nil
 	}
+	defer e.training(c, first, tokens)(&err)
 	sample, err := v.sample(ctx, e.opts.TrainSample, tokens)
 	if err != nil {
 		return err
@@ -429,10 +429,9 @@ func (e *Engine) train(ctx context.Context, c *collection) error {
 	if err != nil {
 		return fmt.Errorf("colbertdb: training: %w", err)
 	}
-	e.stats.trainings.Add(1)
 	tasks := make([]compaction.Task, len(v.segs))
 	for i := range tasks {
-		tasks[i] = compaction.Task{From: i, To: i + 1}
+		tasks[i] = compaction.Task{From: i, To: i + 1, Reason: "train"}
 	}
 	return e.replace(ctx, c, tasks, &to)
 }

@@ -5,122 +5,152 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/colbertdb-go/colbertdb/query"
+	"github.com/colbertdb-go/colbertdb/wal"
 )
 
-// counters count since the store was opened.
-type counters struct {
-	upserts, deletes, searches, searchNanos    atomic.Int64
-	seals, merges, trainings, stalls, replayed atomic.Int64
-	torn                                       atomic.Int64
-}
-
-// Metrics describe a store at one moment. Counts are since it was opened.
+// Metrics describe a store at one moment. Counts, times and bytes of work are
+// since it was opened. docs/operations.md says what each means and when to worry.
 type Metrics struct {
-	Collections []CollectionInfo
-	Upserts     int64 // documents
-	Deletes     int64 // documents
-	Searches    int64
-	SearchTime  time.Duration // of all searches together
-	Seals       int64
-	Merges      int64
-	Trainings   int64
-	Stalls      int64 // times that a write waited for a seal
-	Replayed    int64 // log records read when the store was opened
-	TornBytes   int64 // dropped from the log's end then
-	LogBytes    uint64
+	Collections []CollectionInfo // by name
+
+	Upserts    int64         // documents
+	Deletes    int64         // documents
+	Searches   int64         // that found an answer
+	SearchTime time.Duration // of all searches together
+	Seals      int64         // buffers made segments
+	Merges     int64
+	Trainings  int64
+	Stalls     int64         // writes that waited for a seal
+	Stalled    time.Duration // time in which writes waited, for each collection
+
+	Replayed  int64 // log records read when the store was opened
+	TornBytes int64 // dropped from the log's end then
+
+	// UserBytes are of the changes acknowledged: ids, text, attributes and
+	// float16 vectors. WriteAmplification compares what was written with them.
+	UserBytes int64
+	Seal      WorkMetrics
+	Merge     WorkMetrics // the merges of trainings included
+	Train     WorkMetrics // times only, merges included
+
+	// GroupBatches and GroupBytes are the sizes of commit groups: batches that
+	// shared one write to the log.
+	GroupBatches, GroupBytes Histogram
+	// LogSyncTime is the time that an fsync of the log took, in microseconds.
+	LogSyncTime Histogram
+	LogBytes    uint64 // written
 	LogSyncs    uint64
-	PinnedBytes int64
+	LogFiles    int   // there now
+	LogOnDisk   int64 // bytes of them
+
+	// SearchLatency is of whole searches, Stages of their stages in the order
+	// in which they run; in microseconds.
+	SearchLatency Histogram
+	Stages        []StageMetrics
+
+	PinnedBytes int64 // of token columns, postings and document tables in memory
 	PinBudget   int64
-	DiskBytes   uint64
+	Cache       CacheMetrics // of Pebble's blocks: what is not pinned
+
+	DiskBytes   uint64 // of Pebble's files
+	PebbleBytes uint64 // written by Pebble itself: its log, flushes and compactions
+
+	// Poisoned is why the store takes no more writes; nil: it takes them.
+	Poisoned error
+	// BackgroundError is the last failure of a seal, merge or training that
+	// nobody waited for, at BackgroundErrorAt; nil: none so far.
+	BackgroundError   error
+	BackgroundErrorAt time.Time
+	// EventsDropped were lost to a listener that lagged too far behind.
+	EventsDropped int64
 }
 
-// CollectionInfo describes a collection at one moment.
-type CollectionInfo struct {
-	Name            string
-	Dim             int
-	Profile         Profile
-	RetainRaw       bool
-	Model           *Model // nil: vectors from the caller
-	Documents       int64
-	Tokens          int64
-	Buffered        int64 // documents not yet in a segment
-	Segments        int
-	Deleted         int64 // documents that a merge will drop
-	Bytes           int64 // of the segments
-	Cells           int   // 0: flat, every search is an exact scan
-	Centroids       int
-	CodebookID      uint32
-	RoutingID       uint32
-	ResidualNorm    float32 // of the codebook's training
-	Representation  string  // the plane that decides scores
-	LastSeq         uint64
-	UnpinnedColumns int // token columns that are read from disk
+// WorkMetrics count one kind of background work.
+type WorkMetrics struct {
+	Time      time.Duration
+	Documents int64 // written
+	BytesIn   int64 // read: of buffers, or of segments
+	BytesOut  int64 // written to segments
 }
 
-// Metrics returns the store's metrics.
+// StageMetrics are the times of one stage of searches, in microseconds.
+type StageMetrics struct {
+	Name string
+	Time Histogram
+}
+
+// CacheMetrics are of a cache.
+type CacheMetrics struct {
+	Hits, Misses int64
+	Bytes        int64 // held now
+}
+
+// HitRate is the share of reads that found their block, 0 without reads.
+func (c CacheMetrics) HitRate() float64 {
+	if c.Hits+c.Misses == 0 {
+		return 0
+	}
+	return float64(c.Hits) / float64(c.Hits+c.Misses)
+}
+
+// WriteAmplification is what the store has written since it was opened (log,
+// segments, Pebble's own files) over the bytes of the changes; 0 without changes.
+func (m *Metrics) WriteAmplification() float64 {
+	if m.UserBytes == 0 {
+		return 0
+	}
+	return float64(int64(m.LogBytes)+m.Seal.BytesOut+m.Merge.BytesOut+int64(m.PebbleBytes)) / float64(m.UserBytes)
+}
+
+// Metrics returns the store's metrics. It reads counters and metadata, never
+// documents, and holds no lock for longer than it takes to copy them.
 func (e *Engine) Metrics() Metrics {
+	s := &e.stats
 	m := Metrics{
 		Collections: e.Collections(),
-		Upserts:     e.stats.upserts.Load(), Deletes: e.stats.deletes.Load(),
-		Searches: e.stats.searches.Load(), SearchTime: time.Duration(e.stats.searchNanos.Load()),
-		Seals: e.stats.seals.Load(), Merges: e.stats.merges.Load(), Trainings: e.stats.trainings.Load(),
-		Stalls: e.stats.stalls.Load(), Replayed: e.stats.replayed.Load(), TornBytes: e.stats.torn.Load(),
+		Upserts:     s.upserts.Load(), Deletes: s.deletes.Load(),
+		Searches: s.searches.Load(), SearchTime: time.Duration(s.searchNanos.Load()),
+		Seals: s.seals.Load(), Merges: s.merges.Load(), Trainings: s.trainings.Load(),
+		Stalls: s.stalls.Load(), Stalled: time.Duration(s.stalledNanos.Load()),
+		Replayed: s.replayed.Load(), TornBytes: s.torn.Load(),
+		UserBytes: s.userBytes.Load(), Seal: s.seal.load(), Merge: s.merge.load(), Train: s.train.load(),
+		GroupBatches: s.groupBatches.load(), GroupBytes: s.groupBytes.load(), LogSyncTime: s.logSync.load(),
+		SearchLatency: s.searchTime.load(),
+	}
+	for i, name := range query.Stages {
+		m.Stages = append(m.Stages, StageMetrics{name, s.stages[i].load()})
 	}
 	m.PinnedBytes, m.PinBudget = e.pins.usage()
+	s.mu.Lock()
+	m.BackgroundError, m.BackgroundErrorAt = s.backgroundError, s.backgroundAt
+	s.mu.Unlock()
+	m.Poisoned = e.guard.check(nil)
+	if e.events != nil {
+		m.EventsDropped = e.events.dropped.Load()
+	}
 	if e.log != nil {
 		l := e.log.Metrics()
 		m.LogBytes, m.LogSyncs = l.Bytes, l.Syncs
 	}
+	m.LogFiles, m.LogOnDisk, _ = wal.Usage(e.fs, e.walDir()) // a folder that cannot be listed fails where it matters
+	e.metricsMu.RLock()
+	defer e.metricsMu.RUnlock()
 	if !e.closed() {
-		m.DiskBytes = e.db.Metrics().DiskSpaceUsage()
+		p := e.db.Metrics()
+		m.DiskBytes = p.DiskSpaceUsage()
+		m.Cache = CacheMetrics{Hits: p.BlockCache.Hits, Misses: p.BlockCache.Misses, Bytes: p.BlockCache.Size}
+		m.PebbleBytes = p.WAL.BytesWritten
+		for _, l := range p.Levels {
+			m.PebbleBytes += l.TableBytesFlushed + l.TableBytesCompacted
+		}
 	}
 	return m
-}
-
-// Collections describes every collection, by name.
-func (e *Engine) Collections() []CollectionInfo {
-	var out []CollectionInfo
-	for _, c := range e.snapshot() {
-		out = append(out, (&Collection{c: c}).Info())
-	}
-	slices.SortFunc(out, func(a, b CollectionInfo) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-// Info describes the collection.
-func (h *Collection) Info() CollectionInfo {
-	c := h.c
-	v := c.acquire()
-	defer c.release(v)
-	s := v.space
-	info := CollectionInfo{
-		Name: c.name, Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: c.config.Model,
-		Segments: len(v.segs), Representation: s.representation().String(), LastSeq: v.seq,
-	}
-	info.Documents, info.Tokens = v.counts()
-	for _, seg := range v.segs {
-		info.Deleted += int64(seg.deleted())
-		info.Bytes += seg.Meta().Bytes
-		info.UnpinnedColumns += seg.Unpinned()
-	}
-	for _, m := range v.mems {
-		n := m.Len()
-		if m.live != nil {
-			n = m.live.Count()
-		}
-		info.Buffered += int64(n)
-	}
-	if s.coded() {
-		info.Cells, info.Centroids = s.codebook.NumCells(), s.routing.NumCentroids()
-		info.CodebookID, info.RoutingID, info.ResidualNorm = s.codebook.ID, s.routing.ID, s.codebook.ResidualNorm
-	}
-	return info
 }
 
 // pinBudget decides which columns of which segments stay in memory.

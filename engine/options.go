@@ -73,6 +73,8 @@ type Options struct {
 	FS vfs.FS
 	// Logger gets warnings and background errors. Default: none.
 	Logger *slog.Logger
+	// EventListener is told of seals, merges, stalls and the like. Default: none.
+	EventListener *EventListener
 }
 
 func (o *Options) withDefaults() Options {

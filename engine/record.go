@@ -35,7 +35,10 @@ type op struct {
 func (o *op) tokens() int { return len(o.raw) / (2 * o.dim) }
 
 // bytes is what the operation weighs in the log and in the buffer.
-func (o *op) bytes() int { return len(o.id) + len(o.text) + len(o.attrs) + len(o.raw) + 32 }
+func (o *op) bytes() int { return len(o.id) + len(o.text) + len(o.attrs) + len(o.raw) + opOverhead }
+
+// opOverhead is about what an operation weighs besides what the caller gave.
+const opOverhead = 32
 
 // matrix widens the logged vectors. Encoding always starts from them, so that
 // a document replayed from the log is encoded to the same bytes.

@@ -77,7 +77,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	e.log, err = wal.Open(wal.Options{
 		FS: e.fs, Dir: e.walDir(), Sync: e.opts.Sync, SyncInterval: e.opts.SyncInterval,
-		Prev: info.Last, PrevEnd: info.LastEnd,
+		Prev: info.Last, PrevEnd: info.LastEnd, OnSync: e.stats.logSync.observeTime,
 	}, max(info.Last+1, e.walLow))
 	return err
 }

@@ -58,7 +58,7 @@ func (m *memtable) full(o *Options) bool {
 
 // seal seals what is due, and everything of the collections that force names.
 // The caller holds Engine.bg.
-func (e *Engine) seal(ctx context.Context, force func(*collection) bool) error {
+func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err error) {
 	if err := e.guard.check(nil); err != nil {
 		return err
 	}
@@ -66,6 +66,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) error {
 	if err != nil || (len(jobs) == 0 && len(deletes) == 0) {
 		return err
 	}
+	defer e.sealing(jobs)(&err)
 	defer e.removeAside()
 	var paths []string
 	for _, j := range jobs {
@@ -89,7 +90,6 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) error {
 		return err
 	}
 	e.publishSeal(low, jobs, deletes)
-	e.stats.seals.Add(int64(len(jobs)))
 	return e.retireLog(low)
 }
 
@@ -123,6 +123,7 @@ func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state st
 		e.guard.poison(err)
 		return 0, storeState{}, nil, nil, e.guard.check(err)
 	}
+	e.events.emit(func(l *EventListener) { l.LogRotated(LogInfo{File: uint64(low)}) })
 	for _, j := range jobs {
 		j.meta.ID = e.allocSegment()
 	}
@@ -311,7 +312,11 @@ func (e *Engine) retireLog(low wal.FileNum) error {
 	if err := e.guard.write(e.db.Flush); err != nil {
 		return err
 	}
-	return e.log.Remove(low)
+	if err := e.log.Remove(low); err != nil {
+		return err
+	}
+	e.events.emit(func(l *EventListener) { l.LogRemoved(LogInfo{File: uint64(low)}) })
+	return nil
 }
 
 // asideDir is where sstables are built before they are ingested.

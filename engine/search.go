@@ -154,8 +154,7 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 		out.Stages = append(out.Stages, StageTime{Name: "fetch", Duration: time.Since(fetching)})
 	}
 	out.Took = time.Since(start)
-	e.stats.searches.Add(1)
-	e.stats.searchNanos.Add(int64(out.Took))
+	e.stats.search(out)
 	return out, nil
 }
 

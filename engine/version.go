@@ -70,6 +70,7 @@ type segHandle struct {
 	// the bits it holds; guarded by Engine.mu.
 	savedDeletes uint64
 	saved        *segment.Bitset
+	dead         deadCount
 }
 
 func (h *segHandle) unref() {
@@ -107,20 +108,6 @@ func (v *version) find(num segment.DocNum) (seg, ord int, ok bool) {
 	}
 	ord, ok = v.segs[seg].Find(num)
 	return seg, ord, ok
-}
-
-// counts returns the live documents and their tokens.
-func (v *version) counts() (docs, tokens int64) {
-	for _, s := range v.sources() {
-		live := s.Live()
-		for ord := range s.Len() {
-			if live == nil || live.Get(ord) {
-				docs++
-				tokens += int64(s.Tokens(ord))
-			}
-		}
-	}
-	return docs, tokens
 }
 
 // acquire returns the current version; release must follow.

@@ -66,6 +66,28 @@ func (b *Bitset) And(o *Bitset) *Bitset {
 	return out
 }
 
+// EachChange calls f for every ordinal of n that is in one of two sets and not in
+// the other, and says whether it is in the second. A nil set has them all. It
+// costs a step for each word of the sets and each difference.
+func EachChange(n int, from, to *Bitset, f func(ord int, in bool)) {
+	word := func(b *Bitset, i int) uint64 {
+		switch {
+		case b != nil:
+			return b.words[i]
+		case i == n/64:
+			return 1<<(n%64) - 1
+		}
+		return ^uint64(0)
+	}
+	for i := range (n + 63) / 64 {
+		a, b := word(from, i), word(to, i)
+		for x := a ^ b; x != 0; x &= x - 1 {
+			bit := bits.TrailingZeros64(x)
+			f(i<<6+bit, b>>bit&1 != 0)
+		}
+	}
+}
+
 const deletesMagic = "CDBD"
 
 // EncodeDeletes is the stored form of a segment's live bits: the dead ordinals

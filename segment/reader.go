@@ -233,15 +233,17 @@ func (r *Reader) readChunk(col *tokenColumn, first, size int, dst []byte) ([]byt
 
 // ColumnSize is a column and what it takes to pin it.
 type ColumnSize struct {
-	Name  string
-	Bytes int64
+	Name   string
+	Bytes  int64
+	Pinned bool
 }
 
 // ColumnSizes lists the token columns, hottest first.
 func (r *Reader) ColumnSizes() []ColumnSize {
 	out := make([]ColumnSize, len(r.meta.Columns))
 	for i, s := range r.meta.Columns {
-		out[i] = ColumnSize{Name: s.Name, Bytes: r.meta.Tokens * int64(s.BytesPerToken)}
+		pinned := r.columns[columnByName(s.Name).slot()].pinned.Load() != nil
+		out[i] = ColumnSize{Name: s.Name, Bytes: r.meta.Tokens * int64(s.BytesPerToken), Pinned: pinned}
 	}
 	return out
 }

@@ -61,6 +61,9 @@ type Options struct {
 	// length of its good part.
 	Prev    FileNum
 	PrevEnd int64
+	// OnSync is told how long each fsync of records took, under the log's lock.
+	// Optional.
+	OnSync func(time.Duration)
 }
 
 // Metrics count a Log's work since it was opened.
@@ -198,8 +201,12 @@ func (l *Log) sync() error {
 	if l.durable == l.end {
 		return nil
 	}
+	start := time.Now()
 	if err := l.file.Sync(); err != nil {
 		return l.poison(err)
+	}
+	if l.o.OnSync != nil {
+		l.o.OnSync(time.Since(start))
 	}
 	l.durable = l.end
 	l.metrics.Syncs++

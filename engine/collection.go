@@ -39,7 +39,8 @@ type collection struct {
 	lastSeq uint64
 	dropped bool
 	stalls  stallGauge
-	cloned  map[*segHandle]bool // live bits copied for the commit group in hand
+	cloned  map[*segHandle]bool  // live bits copied for the commit group in hand
+	refs    map[string]storedRef // what the store has for the ids of that group
 
 	vmu     sync.Mutex
 	current *version

@@ -99,6 +99,7 @@ func (e *Engine) commitGroup(group []*pending) {
 	defer e.mu.Unlock()
 	defer func() {
 		for _, p := range group {
+			p.col.refs = nil
 			close(p.done)
 		}
 	}()
@@ -171,11 +172,55 @@ func (p *pending) prepare() error {
 	if p.col.dropped {
 		return fmt.Errorf("%w: %q was dropped", ErrCollectionNotFound, p.col.name)
 	}
+	for i := range p.ops {
+		if err := p.col.resolve(p.ops[i].id); err != nil {
+			return err
+		}
+	}
 	if p.space == p.col.active.space {
 		return nil
 	}
 	p.space = p.col.active.space
 	return p.encode()
+}
+
+// resolve finds out where the store has a document before its change is logged,
+// so that applying a logged batch cannot fail half-way.
+func (c *collection) resolve(id string) error {
+	if c.refs == nil {
+		c.refs = map[string]storedRef{}
+	}
+	if _, done := c.refs[id]; done {
+		return nil
+	}
+	if c.buffered(id) { // its copies in segments are dead
+		c.refs[id] = storedRef{}
+		return nil
+	}
+	num, ok, err := c.lookup(id)
+	if err != nil {
+		return fmt.Errorf("document %q: %w", id, err)
+	}
+	c.refs[id] = storedRef{num, ok}
+	return nil
+}
+
+func (c *collection) buffered(id string) bool {
+	if _, ok := c.active.byID[id]; ok {
+		return true
+	}
+	for _, m := range c.frozen {
+		if _, ok := m.byID[id]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// storedRef is the document number that the store has for an id, if any.
+type storedRef struct {
+	num segment.DocNum
+	ok  bool
 }
 
 // encode fills docs from ops.
@@ -235,11 +280,16 @@ func (c *collection) kill(v *version, id string) (found bool, err error) {
 			return true, nil
 		}
 	}
-	num, ok, err := c.lookup(id)
-	if err != nil || !ok {
-		return false, err
+	ref, resolved := c.refs[id]
+	if !resolved { // a replay
+		if ref.num, ref.ok, err = c.lookup(id); err != nil {
+			return false, err
+		}
 	}
-	i, ord, ok := v.find(num)
+	if !ref.ok {
+		return false, nil
+	}
+	i, ord, ok := v.find(ref.num)
 	if !ok || !v.segs[i].isLive(ord) {
 		return false, nil
 	}

@@ -73,7 +73,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	opts := o.withDefaults()
 	e := &Engine{
 		dir: dir, fs: opts.FS, opts: opts,
-		guard:   &guard{log: opts.Logger},
+		guard:   newGuard(opts.Logger),
 		byName:  map[string]*collection{},
 		roomCh:  make(chan struct{}),
 		commits: make(chan *pending, 256),

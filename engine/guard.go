@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -19,8 +20,14 @@ type guard struct {
 	// onPoison is called once, under mu.
 	onPoison func(cause error)
 	dead     atomic.Bool
+	poisoned chan struct{} // closed when dead is set
+	failed   chan error    // flushes and compactions of Pebble, which it tries again
 	mu       sync.Mutex
 	cause    error
+}
+
+func newGuard(log *slog.Logger) *guard {
+	return &guard{log: log, poisoned: make(chan struct{}), failed: make(chan error, 1)}
 }
 
 var _ pebble.Logger = (*guard)(nil)
@@ -42,6 +49,7 @@ func (g *guard) poison(cause error) {
 	if g.cause == nil {
 		g.cause = cause
 		g.dead.Store(true)
+		close(g.poisoned)
 		g.log.Error("colbertdb: store is read-only until it is reopened", "cause", cause)
 		if g.onPoison != nil {
 			g.onPoison(cause)
@@ -69,4 +77,50 @@ func (g *guard) write(f func() error) error {
 		g.poison(err)
 	}
 	return g.check(nil)
+}
+
+// background hears of a failed flush or compaction.
+func (g *guard) background(err error) {
+	if g.dead.Load() {
+		return
+	}
+	g.log.Warn("colbertdb: background work of Pebble failed and is tried again", "error", err)
+	select {
+	case g.failed <- err:
+	default:
+	}
+}
+
+// flushTries is how many failures in a row a flush outlasts.
+const flushTries = 20
+
+// flush waits until everything that was committed is in sstables. It gives up
+// where that cannot be written; Pebble goes on trying.
+func (g *guard) flush(ctx context.Context, db *pebble.DB) error {
+	if err := g.check(nil); err != nil {
+		return err
+	}
+	select {
+	case <-g.failed: // long ago
+	default:
+	}
+	done, err := db.AsyncFlush()
+	if err != nil {
+		g.poison(err)
+		return g.check(nil)
+	}
+	for tries := 1; ; tries++ {
+		select {
+		case <-done:
+			return g.check(nil)
+		case <-g.poisoned:
+			return g.check(nil)
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-g.failed:
+			if tries == flushTries {
+				return fmt.Errorf("colbertdb: flushing: %w", err)
+			}
+		}
+	}
 }

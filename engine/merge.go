@@ -380,15 +380,16 @@ func (e *Engine) exciseObsolete(ctx context.Context) error {
 		return nil
 	}
 	// R0: the manifest without them is in an sstable before they go.
-	if err := e.guard.write(e.db.Flush); err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := e.excise(ctx, id); err != nil {
-			return err
+	err := e.guard.flush(ctx, e.db)
+	for ; err == nil && len(ids) > 0; ids = ids[1:] {
+		if err = e.excise(ctx, ids[0]); err != nil {
+			break
 		}
 	}
-	return nil
+	for _, id := range ids { // those still there
+		e.obsolete.put(id)
+	}
+	return err
 }
 
 func (e *Engine) excise(ctx context.Context, id segment.ID) error {

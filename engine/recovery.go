@@ -97,6 +97,7 @@ func (e *Engine) openPebble() (*pebble.DB, error) {
 	o.FS = pebbleFS{e.fs, e.guard}
 	o.Cache = cache
 	o.Logger = e.guard
+	o.EventListener = &pebble.EventListener{BackgroundError: e.guard.background}
 	o.ReadOnly = e.opts.ReadOnly
 	return pebble.Open(e.pebbleDir(), o)
 }

@@ -90,7 +90,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 		return err
 	}
 	e.publishSeal(low, jobs, deletes)
-	return e.retireLog(low)
+	return e.retireLog(ctx, low)
 }
 
 // rotate is S1. It fixes, under Engine.mu, what this seal covers.
@@ -308,8 +308,8 @@ func (c *collection) dropFrozen(m *memtable) {
 }
 
 // retireLog is S6.
-func (e *Engine) retireLog(low wal.FileNum) error {
-	if err := e.guard.write(e.db.Flush); err != nil {
+func (e *Engine) retireLog(ctx context.Context, low wal.FileNum) error {
+	if err := e.guard.flush(ctx, e.db); err != nil {
 		return err
 	}
 	if err := e.log.Remove(low); err != nil {

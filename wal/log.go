@@ -110,6 +110,13 @@ func Open(o Options, next FileNum) (*Log, error) {
 	if err := syncDir(o.FS, o.FS.PathDir(o.Dir)); err != nil {
 		return nil, err
 	}
+	// The new file will say how long the one before is, and replay may have read
+	// records of it that were never synced.
+	if o.Prev > 0 {
+		if err := syncFile(o.FS, filePath(o.Dir, o.Prev)); err != nil {
+			return nil, err
+		}
+	}
 	l := &Log{o: o, stop: make(chan struct{})}
 	if err := l.create(next, o.Prev, o.PrevEnd); err != nil {
 		return nil, err
@@ -308,7 +315,9 @@ func (l *Log) finishFile() error {
 	if err := l.sync(); err != nil {
 		return err
 	}
-	if err := l.file.Close(); err != nil {
+	f := l.file
+	l.file = nil // whatever Close returns, and until the next file is there
+	if err := f.Close(); err != nil {
 		return l.poison(err)
 	}
 	return nil
@@ -355,8 +364,9 @@ func (l *Log) Close() error {
 	var err error
 	if l.err == nil {
 		err = l.finishFile()
-	} else {
-		err = l.file.Close()
+	}
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
 	}
 	l.closed = true
 	l.mu.Unlock()
@@ -390,6 +400,17 @@ func List(fsys vfs.FS, dir string) ([]FileNum, error) {
 func FileName(n FileNum) string { return fmt.Sprintf("%012d.wal", n) }
 
 func filePath(dir string, n FileNum) string { return filepath.Join(dir, FileName(n)) }
+
+func syncFile(fsys vfs.FS, path string) error {
+	f, err := fsys.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("colbertdb: opening log file %q: %w", path, err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("colbertdb: syncing log file %q: %w", path, err)
+	}
+	return nil
+}
 
 func syncDir(fsys vfs.FS, dir string) error {
 	d, err := fsys.OpenDir(dir)

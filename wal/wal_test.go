@@ -353,6 +353,34 @@ func TestCrashKeepsAcknowledged(t *testing.T) {
 	}
 }
 
+// A process that was killed leaves records that were never synced. The replay
+// after it reads them; a power loss must not take them away again, since the
+// next file says that they were there.
+func TestReplayedRecordsAreDurable(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	killed := mustOpen(t, Options{FS: fs, Sync: SyncNever}, 1)
+	if err := killed.Append(group(1, 5)); err != nil {
+		t.Fatal(err)
+	}
+	_, info, err := replayed(t, fs, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := mustOpen(t, Options{FS: fs, Prev: info.Last, PrevEnd: info.LastEnd}, 2)
+	if err := l.Append(group(6, 1)); err != nil {
+		t.Fatal(err)
+	}
+	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+	if err := errors.Join(l.Close(), killed.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := replayed(t, crashed, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPrefix(t, got, 6, 6)
+}
+
 func TestFailedWritesPoison(t *testing.T) {
 	for _, kind := range []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileSync} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {

@@ -4,16 +4,19 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/colbertdb-go/colbertdb/internal/envelope"
+	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
 
 // Codebook is level one of the codebook: the cells that residual codes are
 // relative to, and the levels of those codes. It is immutable. Its ID is the
 // codec version: segments with equal IDs hold comparable bytes.
 //
-// All values are int16 at codebookScale, 64 int8 units, so that expansion is
-// integer arithmetic on every machine.
+// Its values are int16 at codebookScale, 64 int8 units. What is added up when a
+// plane is expanded is derived from them: int8 cells and levels at IntScale/2^exp,
+// so that expansion is the same integers on every machine.
 type Codebook struct {
 	ID           uint32
 	Dim          int
@@ -25,7 +28,12 @@ type Codebook struct {
 	// 95th percentile, for measuring drift.
 	ResidualNorm, ResidualP95 float32
 
-	units []int16 // [cells][Dim] int8 unit vectors widened, for assignment
+	units []int8 // [cells][Dim] unit vectors at IntScale, for assignment
+
+	exp           uint8
+	cells8        []int8   // [cells][Dim]
+	levels8       [16]int8 // of planes A and B
+	coarseLevels8 [16]int8 // of plane A, four times over
 }
 
 // Routing is level two: fine centroids inside the cells, for finding candidates
@@ -53,10 +61,10 @@ func (r *Routing) NumCentroids() int { return len(r.Centroids) / r.Dim }
 // cell returns cell c.
 func (cb *Codebook) cell(c int) []int16 { return cb.Cells[c*cb.Dim : (c+1)*cb.Dim] }
 
-// setUnits derives what assignment compares with: the cells at unit length.
-func (cb *Codebook) setUnits() {
-	cb.units = make([]int16, len(cb.Cells))
-	row := make([]int8, cb.Dim)
+// deriveCells sets what follows from the stored cells: those at unit length, which
+// assignment compares with, and those that expansion adds to.
+func (cb *Codebook) deriveCells() {
+	cb.units = make([]int8, len(cb.Cells))
 	unit := make([]float32, cb.Dim)
 	for c := range cb.NumCells() {
 		var norm float64
@@ -70,9 +78,49 @@ func (cb *Codebook) setUnits() {
 		for d, x := range cb.cell(c) {
 			unit[d] = float32(float64(x) * inv)
 		}
-		quantizeRow(row, unit, IntScale(cb.Dim))
-		for d, x := range row {
-			cb.units[c*cb.Dim+d] = int16(x)
+		simd.QuantizeInt8(cb.units[c*cb.Dim:(c+1)*cb.Dim], unit, IntScale(cb.Dim))
+	}
+	cb.exp = cb.cellExponent()
+	cb.cells8 = make([]int8, len(cb.Cells))
+	for i, x := range cb.Cells {
+		cb.cells8[i] = cb.toInt8(x)
+	}
+}
+
+// deriveLevels sets the int8 levels; the cells come first.
+func (cb *Codebook) deriveLevels() {
+	for i := range cb.levels8 {
+		cb.levels8[i] = cb.toInt8(cb.Levels[i])
+		cb.coarseLevels8[i] = cb.toInt8(cb.CoarseLevels[i%4])
+	}
+}
+
+// step is what an int8 cell or level counts in codebook units.
+func (cb *Codebook) step() float32 { return float32(int(fraction) << cb.exp) }
+
+func (cb *Codebook) toInt8(x int16) int8 {
+	return int8(max(-127, min(127, math.RoundToEven(float64(x)/float64(cb.step())))))
+}
+
+// cell8 returns cell c in int8 steps.
+func (cb *Codebook) cell8(c int) []int8 { return cb.cells8[c*cb.Dim : (c+1)*cb.Dim] }
+
+// cellExponent returns the smallest exponent at which no cell loses more than
+// maxClipped to the range of int8.
+func (cb *Codebook) cellExponent() uint8 {
+	for exp := uint8(0); ; exp++ {
+		limit := 127 * int(fraction) << exp
+		allowed := maxClipped * float64(codebookScale(cb.Dim))
+		if !slices.ContainsFunc(slices.Collect(slices.Chunk(cb.Cells, cb.Dim)), func(cell []int16) bool {
+			var lost float64
+			for _, x := range cell {
+				if over := max(int(x), -int(x)) - limit; over > 0 {
+					lost += float64(over) * float64(over)
+				}
+			}
+			return lost > allowed*allowed
+		}) {
+			return exp
 		}
 	}
 }
@@ -117,7 +165,8 @@ func DecodeCodebook(b []byte) (*Codebook, error) {
 	d.int16s(cb.CoarseLevels[:])
 	cb.Cells = make([]int16, cells*cb.Dim)
 	d.int16s(cb.Cells)
-	cb.setUnits()
+	cb.deriveCells()
+	cb.deriveLevels()
 	return cb, d.err
 }
 

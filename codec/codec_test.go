@@ -472,13 +472,12 @@ func maxSimF32(q, d codec.Matrix) (sum float32) {
 		n := min(simd.Lanes, q.Len()-first)
 		packed := make([]float32, simd.Lanes*q.Dim)
 		simd.PackLanesF32(packed, q.Data[first*q.Dim:(first+n)*q.Dim], q.Dim)
-		var ids [simd.Lanes]int32
-		var best [simd.Lanes]float32
-		for l := range best {
-			best[l] = float32(math.Inf(-1))
+		ids, best := make([][simd.Lanes]int32, 1), make([][simd.Lanes]float32, 1)
+		for l := range best[0] {
+			best[0][l] = float32(math.Inf(-1))
 		}
-		simd.ArgmaxRowsF32(packed, d.Data, d.Len(), d.Dim, 0, &best, &ids)
-		for _, s := range best[:n] {
+		simd.ArgmaxRowsF32(packed, d.Data, d.Len(), d.Dim, 0, best, ids)
+		for _, s := range best[0][:n] {
 			sum += s
 		}
 	}

@@ -77,7 +77,7 @@ type Encoder struct {
 	rt        *Routing
 
 	i8, plain     []int8
-	packed, token []int16
+	packed        []int8
 	best, ids     [][simd.Lanes]int32
 	cells, scores []int32
 }
@@ -101,7 +101,7 @@ func (e *Encoder) Encode(m Matrix) (*Encoded, error) {
 	scale := IntScale(e.dim) / float32(int(1)<<out.Exp)
 	e.i8 = resize(e.i8, n*e.dim)
 	for t := range n {
-		out.Clipped += quantizeRow(e.i8[t*e.dim:(t+1)*e.dim], unit.Row(t), scale)
+		out.Clipped += simd.QuantizeInt8(e.i8[t*e.dim:(t+1)*e.dim], unit.Row(t), scale)
 	}
 	if e.cb != nil {
 		e.encodeResiduals(out, unit)
@@ -128,7 +128,10 @@ func (e *Encoder) encodeResiduals(out *Encoded, unit Matrix) {
 	if withB {
 		out.B = make([]byte, n*PlaneBytes(e.dim))
 	}
-	scale := codebookScale(e.dim)
+	// Codes are of the residual against the int8 cell, which is what expansion
+	// adds a level to, and lengths are those of the integers that it makes.
+	scale, step := float64(codebookScale(e.dim)), float64(e.cb.step())
+	length1 := float64(IntScale(e.dim)) / float64(int(1)<<e.cb.exp)
 	var bounds [15]float64
 	for i, b := range e.cb.Bounds {
 		bounds[i] = float64(b)
@@ -138,31 +141,32 @@ func (e *Encoder) encodeResiduals(out *Encoded, unit Matrix) {
 	for t := range n {
 		c := int(e.cells[t])
 		binary.LittleEndian.PutUint16(out.Codes[2*t:], uint16(c))
-		cell := e.cb.cell(c)
+		cell := e.cb.cell8(c)
 		a := out.A[t*pb : (t+1)*pb]
 		var b []byte
 		if withB {
 			b = out.B[t*pb : (t+1)*pb]
 		}
-		var lenA, lenAB, norm float64 // squared, of the reconstructions and the residual
+		var norm float64    // squared, of the residual
+		var lenA, lenAB int // squared, of the reconstructions
 		for d, x := range unit.Row(t) {
-			res := float64(x)*float64(scale) - float64(cell[d])
+			res := float64(x)*scale - float64(cell[d])*step
 			norm += res * res
 			code := level(&bounds, res)
 			a[d/4] |= code >> 2 << (2 * (d % 4))
-			ra := float64(cell[d]) + float64(e.cb.CoarseLevels[code>>2])
+			ra := int(simd.Saturate(int(cell[d]) + int(e.cb.coarseLevels8[code>>2])))
 			lenA += ra * ra
 			if withB {
 				b[d/4] |= code & 3 << (2 * (d % 4))
-				rb := float64(cell[d]) + float64(e.cb.Levels[code])
+				rb := int(simd.Saturate(int(cell[d]) + int(e.cb.levels8[code])))
 				lenAB += rb * rb
 			}
 		}
-		a[pb-1] = lengthByte(math.Sqrt(lenA) / float64(scale))
+		a[pb-1] = lengthByte(math.Sqrt(float64(lenA)) / length1)
 		if withB {
-			b[pb-1] = lengthByte(math.Sqrt(lenAB) / float64(scale))
+			b[pb-1] = lengthByte(math.Sqrt(float64(lenAB)) / length1)
 		}
-		norms += math.Sqrt(norm) / float64(scale)
+		norms += math.Sqrt(norm) / scale
 	}
 	out.ResidualNorm = float32(norms / float64(n))
 }
@@ -186,10 +190,13 @@ func level(bounds *[15]float64, res float64) byte {
 	return byte(i)
 }
 
+// factorUnit is the factor of a reconstruction that has unit length already.
+const factorUnit = 128
+
 // lengthByte encodes the factor that gives a reconstruction of the given length
-// unit length: (byte + 80) / 128, 0.63 to 2.62.
+// unit length: simd.Factor of it ÷ factorUnit, 0.63 to 2.62.
 func lengthByte(length float64) byte {
-	return byte(max(0, min(255, math.RoundToEven(128/max(length, 1e-9))-80)))
+	return byte(max(0, min(255, math.RoundToEven(factorUnit/max(length, 1e-9))-float64(simd.Factor(0)))))
 }
 
 // assignCells finds the cell with the greatest dot product for each token, and
@@ -200,7 +207,7 @@ func (e *Encoder) assignCells(unit Matrix) {
 	e.cells = resize(e.cells, n)
 	e.plain = resize(e.plain, n*e.dim)
 	for t := range n {
-		quantizeRow(e.plain[t*e.dim:(t+1)*e.dim], unit.Row(t), IntScale(e.dim))
+		simd.QuantizeInt8(e.plain[t*e.dim:(t+1)*e.dim], unit.Row(t), IntScale(e.dim))
 	}
 	e.packed = packLanes(e.packed, e.plain, e.dim)
 	e.best, e.ids = resize(e.best, blocksOf(n)), resize(e.ids, blocksOf(n))
@@ -214,18 +221,17 @@ func (e *Encoder) assignCells(unit Matrix) {
 // first of equals.
 func (e *Encoder) assignCentroids(out []uint32) []uint32 {
 	dim := e.dim
-	e.token, e.scores = resize(e.token, dim), resize(e.scores, rowBatch)
+	e.scores = resize(e.scores, rowBatch)
 	for t := range out {
 		first, last := int(e.rt.Start[e.cells[t]]), int(e.rt.Start[e.cells[t]+1])
 		out[t] = uint32(first)
 		if last-first < 2 {
 			continue
 		}
-		simd.Widen(e.token, e.plain[t*dim:(t+1)*dim])
 		best := int32(math.MinInt32)
 		for at := first; at < last; at += rowBatch {
 			n := min(last-at, rowBatch)
-			simd.DotRows(e.token, e.rt.Centroids[at*dim:(at+n)*dim], n, dim, e.scores)
+			simd.DotRows(e.plain[t*dim:], e.rt.Centroids[at*dim:(at+n)*dim], n, dim, e.scores)
 			for i, s := range e.scores[:n] {
 				if s > best {
 					best, out[t] = s, uint32(at+i)
@@ -245,7 +251,7 @@ func (e *Encoder) Assign(v View, p Plane) []uint32 {
 	e.plain = resize(e.plain, len(unit.Data))
 	e.cells = resize(e.cells, v.Tokens)
 	for t := range v.Tokens {
-		quantizeRow(e.plain[t*e.dim:(t+1)*e.dim], unit.Row(t), IntScale(e.dim))
+		simd.QuantizeInt8(e.plain[t*e.dim:(t+1)*e.dim], unit.Row(t), IntScale(e.dim))
 		e.cells[t] = int32(min(int(binary.LittleEndian.Uint16(v.Codes[2*t:])), e.cb.NumCells()-1))
 	}
 	return e.assignCentroids(make([]uint32, v.Tokens))

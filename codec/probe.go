@@ -20,10 +20,11 @@ type Probe struct {
 // centroids of the union of those cells for all tokens at once. It is used by
 // one goroutine at a time and allocates nothing once warm.
 type Prober struct {
-	scores []int32  // [rows][16] of the block in hand
-	above  []uint16 // [rows] of the block in hand: lanes worth a look
-	floor  [simd.Lanes]int32
-	rows   []int16
+	scores []int32  // [rows][blocks][16] of the blocks in hand
+	above  []uint16 // [rows][blocks]: lanes worth a look
+	floor  [simd.ScanBlocks][simd.Lanes]int32
+	rows   []int8   // a batch of fine centroids
+	ids    []uint32 // their numbers
 	cells  []uint32 // union of the chosen cells, ascending
 	chosen []bool   // by cell
 	tops   []topN   // one a query token
@@ -43,14 +44,23 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 	p.chooseCells(q, cb, cells)
 	p.reset(q.Tokens, n)
 	dim := q.Dim
-	p.rows = resize(p.rows, rowBatch*dim)
+	// Cells have few centroids each, and kernels like many rows.
+	p.rows, p.ids = resize(p.rows, rowBatch*dim), p.ids[:0]
 	for _, c := range p.cells {
-		for at := int(rt.Start[c]); at < int(rt.Start[c+1]); at += rowBatch {
-			m := min(rowBatch, int(rt.Start[c+1])-at)
-			simd.Widen(p.rows, rt.Centroids[at*dim:(at+m)*dim])
-			p.offer(q, p.rows, m, uint32(at))
+		for at := int(rt.Start[c]); at < int(rt.Start[c+1]); {
+			m := min(rowBatch-len(p.ids), int(rt.Start[c+1])-at)
+			copy(p.rows[len(p.ids)*dim:], rt.Centroids[at*dim:(at+m)*dim])
+			for range m {
+				p.ids = append(p.ids, uint32(at))
+				at++
+			}
+			if len(p.ids) == rowBatch {
+				p.offer(q, p.rows, p.ids)
+				p.ids = p.ids[:0]
+			}
 		}
 	}
+	p.offer(q, p.rows, p.ids)
 	unit := 1 / IntScale(dim)
 	p.flat, p.result = p.flat[:0], p.result[:0]
 	p.flat = slices.Grow(p.flat, q.Tokens*min(n, rt.NumCentroids()))
@@ -68,7 +78,11 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int) {
 	p.reset(q.Tokens, cells)
 	for at := 0; at < cb.NumCells(); at += rowBatch {
-		p.offer(q, cb.units[at*q.Dim:], min(rowBatch, cb.NumCells()-at), uint32(at))
+		p.ids = p.ids[:0]
+		for c := at; c < min(at+rowBatch, cb.NumCells()); c++ {
+			p.ids = append(p.ids, uint32(c))
+		}
+		p.offer(q, cb.units[at*q.Dim:], p.ids)
 	}
 	p.chosen = resize(p.chosen, cb.NumCells())
 	clear(p.chosen)
@@ -84,23 +98,25 @@ func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int) {
 	slices.Sort(p.cells)
 }
 
-// offer scores up to rowBatch rows for every token and keeps the best of each.
-// The kernel marks the scores above what a token's worst kept row had before
-// the batch; they are few once the first rows are seen.
-func (p *Prober) offer(q *Query, rows []int16, n int, base uint32) {
-	p.scores, p.above = resize(p.scores, rowBatch*simd.Lanes), resize(p.above, rowBatch)
-	for b := range q.blocks() {
-		tops := p.tops[b*simd.Lanes : min((b+1)*simd.Lanes, q.Tokens)]
-		p.floor = highest // lanes without a token never ask for attention
+// offer scores up to rowBatch rows, whose numbers are ids, for every token and
+// keeps the best of each. The kernel marks the scores above what a token's worst
+// kept row had before the batch; they are few once the first rows are seen.
+func (p *Prober) offer(q *Query, rows []int8, ids []uint32) {
+	p.scores, p.above = resize(p.scores, rowBatch*simd.ScanBlocks*simd.Lanes), resize(p.above, rowBatch*simd.ScanBlocks)
+	for b := 0; b < q.blocks(); b += simd.ScanBlocks {
+		blocks := min(simd.ScanBlocks, q.blocks()-b)
+		tops := p.tops[b*simd.Lanes : min((b+blocks)*simd.Lanes, q.Tokens)]
+		p.floor = [simd.ScanBlocks][simd.Lanes]int32{highest, highest} // lanes without a token never ask for attention
 		for l := range tops {
-			p.floor[l] = tops[l].floor
+			p.floor[l/simd.Lanes][l%simd.Lanes] = tops[l].floor
 		}
-		simd.ScanRows(q.block(b), rows, n, q.Dim, &p.floor, p.scores, p.above)
-		for r, lanes := range p.above[:n] {
+		simd.ScanRows(q.packed[b*simd.BlockBytes(q.Dim):], rows, len(ids), q.Dim, p.floor[:blocks], p.scores, p.above)
+		for i, lanes := range p.above[:len(ids)*blocks] {
 			for ; lanes != 0; lanes &= lanes - 1 {
 				l := bits.TrailingZeros16(lanes)
-				if s := p.scores[r*simd.Lanes+l]; s > tops[l].floor {
-					tops[l].push(s, base+uint32(r))
+				s := p.scores[i*simd.Lanes+l]
+				if top := &tops[i%blocks*simd.Lanes+l]; s > top.floor {
+					top.push(s, ids[i/blocks])
 				}
 			}
 		}

@@ -34,17 +34,3 @@ func scaleExponent(m Matrix) uint8 {
 		limit *= 2
 	}
 }
-
-// quantizeRow writes x at the given scale as int8 in ±127 and returns the
-// number of clipped components.
-func quantizeRow(dst []int8, x []float32, scale float32) (clipped int) {
-	for d, v := range x {
-		q := math.RoundToEven(float64(v) * float64(scale))
-		if q > 127 || q < -127 {
-			q = max(-127, min(127, q))
-			clipped++
-		}
-		dst[d] = int8(q)
-	}
-	return clipped
-}

@@ -20,7 +20,7 @@ type Query struct {
 	I8          []int8    // [Tokens][Dim] in ±127
 	Scale       []float32 // [Tokens]: component = I8 · Scale
 	Weights     []float32 // [Tokens] of their similarities in MaxSim
-	packed      []int16   // [blocks][Dim/2][16][2]: simd's lanes
+	packed      []int8    // blocks of simd's lanes
 	packedF32   []float32 // [blocks][Dim][16]
 }
 
@@ -51,7 +51,7 @@ func NewQuery(m Matrix, weights []float32) (*Query, error) {
 			top = max(top, x, -x)
 		}
 		q.Scale[t] = top / 127
-		quantizeRow(q.I8[t*q.Dim:(t+1)*q.Dim], row, 127/top)
+		simd.QuantizeInt8(q.I8[t*q.Dim:(t+1)*q.Dim], row, 127/top)
 	}
 	q.packed = packLanes(nil, q.I8, q.Dim)
 	size := q.Dim * simd.Lanes
@@ -90,25 +90,14 @@ func queryWeights(weights []float32, tokens int) ([]float32, error) {
 // blocks is the number of packed blocks of 16 lanes.
 func (q *Query) blocks() int { return blocksOf(q.Tokens) }
 
-// block returns packed block b.
-func (q *Query) block(b int) []int16 {
-	size := q.Dim * simd.Lanes
-	return q.packed[b*size : (b+1)*size]
-}
-
-// blockF32 returns packed block b of the unit vectors.
-func (q *Query) blockF32(b int) []float32 {
-	size := q.Dim * simd.Lanes
-	return q.packedF32[b*size : (b+1)*size]
-}
-
 // packLanes packs any number of int8 vectors into blocks of 16 lanes.
-func packLanes(dst []int16, vectors []int8, dim int) []int16 {
-	size := dim * simd.Lanes
+func packLanes(dst, vectors []int8, dim int) []int8 {
+	size := simd.BlockBytes(dim)
 	blocks := blocksOf(len(vectors) / dim)
 	dst = resize(dst, blocks*size)
 	for b := range blocks {
-		simd.PackLanes(dst[b*size:], vectors[b*size:min((b+1)*size, len(vectors))], dim)
+		lanes := vectors[b*simd.Lanes*dim : min((b+1)*simd.Lanes*dim, len(vectors))]
+		simd.PackLanes(dst[b*size:], lanes, dim)
 	}
 	return dst
 }

@@ -7,9 +7,12 @@ import (
 	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
 
-// rowBatch is how many rows are scored at a time: as int16, 16 KB at 128
-// dimensions, half of the first-level cache.
-const rowBatch = 64
+// rowBatch is how many rows are scored at a time: 16 KB at 128 dimensions, half
+// of the first-level cache.
+const rowBatch = 128
+
+// rowBatchF32 is rowBatch for float32 rows.
+const rowBatchF32 = 32
 
 // lowest is where a search for maxima starts.
 var lowest = func() (l [simd.Lanes]int32) {
@@ -19,17 +22,17 @@ var lowest = func() (l [simd.Lanes]int32) {
 	return l
 }()
 
-// argmaxAll finds the best of many int16 rows for packed blocks of 16 lanes,
-// [blocks][dim/2][16][2]. A batch of rows stays in cache for all blocks.
-func argmaxAll(packed, rows []int16, dim int, best, ids [][simd.Lanes]int32) {
+// argmaxAll finds the best of many rows for packed blocks of lanes. A batch of
+// rows stays in cache for all blocks.
+func argmaxAll(packed, rows []int8, dim int, best, ids [][simd.Lanes]int32) {
 	for b := range best {
 		best[b] = lowest
 	}
-	n, size := len(rows)/dim, dim*simd.Lanes
-	for at := 0; at < n; at += rowBatch {
-		batch := rows[at*dim:]
-		for b := range best {
-			simd.ArgmaxRows(packed[b*size:], batch, min(rowBatch, n-at), dim, int32(at), &best[b], &ids[b])
+	for at, n := 0, len(rows)/dim; at < n; at += rowBatch {
+		m := min(rowBatch, n-at)
+		for b := 0; b < len(best); b += 2 { // a call is short
+			to := min(b+2, len(best))
+			simd.ArgmaxRows(packed[b*simd.BlockBytes(dim):], rows[at*dim:(at+m)*dim], m, dim, int32(at), best[b:to], ids[b:to])
 		}
 	}
 }

@@ -12,21 +12,24 @@ import (
 // tokens (Khattab and Zaharia 2020, section 3.2), each times its weight. It is used by one goroutine
 // at a time and allocates nothing once warm.
 //
-// Planes are expanded, sixty-four tokens at a time, to rows that stay in the
-// first-level cache and are scored against sixteen query tokens at once: int16
-// rows and integer maxima for planes A, B and C, float32 for the float16
-// originals. The sum is float32, in the order of the query. Scores are the same
+// Planes A and B are expanded, a batch of tokens at a time, to int8 rows that
+// stay in the first-level cache; plane C's rows are scored where they lie. A
+// row's integer products, times its factor on planes A and B, are reduced to
+// maxima for two blocks of query tokens at once; float16 originals are widened
+// to float32. The sum is float32, in the order of the query. Scores are the same
 // on every kernel tier.
 type Scorer struct {
 	q       *Query
 	cb      *Codebook
-	rows    []int16
+	rows    []int8
+	factors []int32 // of the rows
 	rowsF32 []float32
 	best    [][simd.Lanes]int32
 	bestF32 [][simd.Lanes]float32
 	ids     [][simd.Lanes]int32
 	sims    []float32
-	at      []int32
+	scan    []int32 // Explain's products
+	above   []uint16
 }
 
 // NewScorer returns a Scorer; Reset comes before its first use.
@@ -36,73 +39,118 @@ func NewScorer() *Scorer { return &Scorer{} }
 // is nil for a flat collection.
 func (s *Scorer) Reset(q *Query, cb *Codebook) {
 	s.q, s.cb = q, cb
-	s.rows = resize(s.rows, rowBatch*q.Dim)
-	s.rowsF32 = resize(s.rowsF32, rowBatch*q.Dim)
+	s.rows, s.factors = resize(s.rows, rowBatch*q.Dim), resize(s.factors, rowBatch)
 	s.best, s.ids = resize(s.best, q.blocks()), resize(s.ids, q.blocks())
-	s.bestF32 = resize(s.bestF32, q.blocks())
-	s.sims, s.at = resize(s.sims, q.Tokens), resize(s.at, q.Tokens)
+	s.sims = resize(s.sims, q.Tokens)
 }
 
 // MaxSim returns the score of a document on plane p.
 func (s *Scorer) MaxSim(p Plane, v View) float32 {
-	return s.score(p, v, s.sims, s.at)
+	if p == PlaneRaw {
+		s.maxRaw(v)
+		for t := range s.sims {
+			s.sims[t] = s.bestF32[t/simd.Lanes][t%simd.Lanes]
+		}
+	} else {
+		s.maxInt(p, v)
+		s.similarities(p, v, s.sims)
+	}
+	return s.sum(s.sims)
 }
 
 // Explain is MaxSim that also tells, for each query token, the document token
 // that matched best (the first of equals) and their similarity, not weighted. Both slices
 // have room for the query's tokens.
 func (s *Scorer) Explain(p Plane, v View, tokens []int32, sims []float32) float32 {
-	return s.score(p, v, sims, tokens)
+	if p == PlaneRaw {
+		s.maxRaw(v)
+		for t := range s.q.Tokens {
+			sims[t] = s.bestF32[t/simd.Lanes][t%simd.Lanes]
+		}
+	} else {
+		s.argmaxInt(p, v)
+		s.similarities(p, v, sims)
+	}
+	for t := range s.q.Tokens {
+		tokens[t] = s.ids[t/simd.Lanes][t%simd.Lanes]
+	}
+	return s.sum(sims)
 }
 
-func (s *Scorer) score(p Plane, v View, sims []float32, at []int32) float32 {
-	if p == PlaneRaw {
-		s.maxRaw(v, sims, at)
-	} else {
-		s.maxInt(p, v, sims, at)
-	}
-	var sum float32
+func (s *Scorer) sum(sims []float32) (sum float32) {
 	for t := range s.q.Tokens {
 		sum += float32(sims[t] * s.q.Weights[t])
 	}
 	return sum
 }
 
-func (s *Scorer) maxInt(p Plane, v View, sims []float32, at []int32) {
-	dim, blocks := s.q.Dim, s.q.blocks()
-	for b := range blocks {
-		s.best[b] = lowest
-	}
-	for first := 0; first < v.Tokens; first += rowBatch {
-		n := min(rowBatch, v.Tokens-first)
-		expand(s.cb, dim, v, p, first, n, s.rows)
-		for b := range blocks {
-			simd.ArgmaxRows(s.q.block(b), s.rows, n, dim, int32(first), &s.best[b], &s.ids[b])
-		}
-	}
-	unit := 1 / (IntScale(dim) / float32(int(1)<<v.Exp))
+// similarities turns integer maxima into floats.
+func (s *Scorer) similarities(p Plane, v View, sims []float32) {
+	unit := planeUnit(s.cb, s.q.Dim, p, v)
 	for t := range s.q.Tokens {
-		b, l := t/simd.Lanes, t%simd.Lanes
-		sims[t] = float32(float32(s.best[b][l])*s.q.Scale[t]) * unit
-		at[t] = s.ids[b][l]
+		sims[t] = float32(float32(s.best[t/simd.Lanes][t%simd.Lanes])*s.q.Scale[t]) * unit
 	}
 }
 
-func (s *Scorer) maxRaw(v View, sims []float32, at []int32) {
-	dim, blocks := s.q.Dim, s.q.blocks()
-	for b := range blocks {
-		s.bestF32[b] = lowestF32
+// planeUnit is what one step of a plane's integers stands for, factors included.
+func planeUnit(cb *Codebook, dim int, p Plane, v View) float32 {
+	if p == PlaneC {
+		return 1 / (IntScale(dim) / float32(int(1)<<v.Exp))
 	}
+	return 1 / (IntScale(dim) / float32(int(1)<<cb.exp) * factorUnit)
+}
+
+// maxInt leaves each query token's integer maximum in s.best.
+func (s *Scorer) maxInt(p Plane, v View) {
+	for b := range s.best {
+		s.best[b] = lowest
+	}
+	dim := s.q.Dim
 	for first := 0; first < v.Tokens; first += rowBatch {
 		n := min(rowBatch, v.Tokens-first)
-		simd.F16ToF32(s.rowsF32[:n*dim], v.Raw[2*first*dim:])
-		for b := range blocks {
-			simd.ArgmaxRowsF32(s.q.blockF32(b), s.rowsF32, n, dim, int32(first), &s.bestF32[b], &s.ids[b])
+		rows := expand(s.cb, dim, v, p, first, n, s.rows, s.factors)
+		if p == PlaneC {
+			simd.MaxRows(s.q.packed, rows, n, dim, s.best)
+		} else {
+			simd.MaxScaledRows(s.q.packed, rows, n, dim, s.factors, s.best)
 		}
 	}
-	for t := range s.q.Tokens {
-		b, l := t/simd.Lanes, t%simd.Lanes
-		sims[t], at[t] = s.bestF32[b][l], s.ids[b][l]
+}
+
+// argmaxInt is maxInt that leaves the document tokens in s.ids.
+func (s *Scorer) argmaxInt(p Plane, v View) {
+	dim := s.q.Dim
+	s.scan, s.above = resize(s.scan, rowBatch*simd.Lanes), resize(s.above, rowBatch)
+	for b := range s.best {
+		s.best[b], s.ids[b] = lowest, [simd.Lanes]int32{}
+		block := s.q.packed[b*simd.BlockBytes(dim):]
+		for first := 0; first < v.Tokens; first += rowBatch {
+			n := min(rowBatch, v.Tokens-first)
+			rows := expand(s.cb, dim, v, p, first, n, s.rows, s.factors)
+			simd.ScanRows(block, rows, n, dim, s.best[b:b+1], s.scan, s.above)
+			for i, x := range s.scan[:n*simd.Lanes] {
+				if p != PlaneC {
+					x *= s.factors[i/simd.Lanes]
+				}
+				if l := i % simd.Lanes; x > s.best[b][l] {
+					s.best[b][l], s.ids[b][l] = x, int32(first+i/simd.Lanes)
+				}
+			}
+		}
+	}
+}
+
+// maxRaw leaves each query token's maximum in s.bestF32, and where in s.ids.
+func (s *Scorer) maxRaw(v View) {
+	dim := s.q.Dim
+	s.rowsF32, s.bestF32 = resize(s.rowsF32, rowBatchF32*dim), resize(s.bestF32, s.q.blocks())
+	for b := range s.bestF32 {
+		s.bestF32[b] = lowestF32
+	}
+	for first := 0; first < v.Tokens; first += rowBatchF32 {
+		n := min(rowBatchF32, v.Tokens-first)
+		simd.F16ToF32(s.rowsF32[:n*dim], v.Raw[2*first*dim:])
+		simd.ArgmaxRowsF32(s.q.packedF32, s.rowsF32, n, dim, int32(first), s.bestF32, s.ids)
 	}
 }
 
@@ -114,21 +162,24 @@ var lowestF32 = func() (l [simd.Lanes]float32) {
 	return l
 }()
 
-// expand writes n tokens of an integer plane, from the first, as int16 rows.
-func expand(cb *Codebook, dim int, v View, p Plane, first, n int, rows []int16) {
+// expand returns n tokens of an integer plane, from the first, as int8 rows:
+// plane C's own bytes, or planes A and B expanded into rows, with the factors of
+// their lengths.
+func expand(cb *Codebook, dim int, v View, p Plane, first, n int, rows []int8, factors []int32) []int8 {
+	if p == PlaneC {
+		return signed(v.C[first*dim : (first+n)*dim])
+	}
 	pb := PlaneBytes(dim)
+	r := simd.Residuals{Dim: dim, Cells: cb.cells8, Codes: v.Codes[2*first:]}
 	switch p {
-	case PlaneC:
-		simd.Widen(rows, signed(v.C[first*dim:(first+n)*dim]))
 	case PlaneA:
-		r := simd.Residuals{Dim: dim, Cells: cb.Cells, Codes: v.Codes[2*first:], Exp: v.Exp}
-		simd.ExpandA(rows, r, v.A[first*pb:], n, &cb.CoarseLevels)
+		simd.ExpandA(rows, factors, r, v.A[first*pb:], n, &cb.coarseLevels8)
 	case PlaneB:
-		r := simd.Residuals{Dim: dim, Cells: cb.Cells, Codes: v.Codes[2*first:], Exp: v.Exp}
-		simd.ExpandAB(rows, r, v.A[first*pb:], v.B[first*pb:], n, &cb.Levels)
+		simd.ExpandAB(rows, factors, r, v.A[first*pb:], v.B[first*pb:], n, &cb.levels8)
 	default:
 		panic(fmt.Sprintf("colbertdb: %s has no integer vectors", p)) // a bug of the caller in this module
 	}
+	return rows
 }
 
 // Reconstruct writes the vectors that plane p of a document stands for to dst,
@@ -140,13 +191,17 @@ func Reconstruct(cb *Codebook, dim int, v View, p Plane, dst *Matrix) {
 		DecodeF16(dst.Data, v.Raw)
 		return
 	}
-	rows := make([]int16, min(rowBatch, v.Tokens)*dim)
-	unit := 1 / (IntScale(dim) / float32(int(1)<<v.Exp))
+	buffer, factors := make([]int8, min(rowBatch, v.Tokens)*dim), make([]int32, rowBatch)
+	unit := planeUnit(cb, dim, p, v)
 	for first := 0; first < v.Tokens; first += rowBatch {
 		n := min(rowBatch, v.Tokens-first)
-		expand(cb, dim, v, p, first, n, rows)
+		rows := expand(cb, dim, v, p, first, n, buffer, factors)
 		for i, x := range rows[:n*dim] {
-			dst.Data[first*dim+i] = float32(x) * unit
+			y := int32(x)
+			if p != PlaneC {
+				y *= factors[i/dim]
+			}
+			dst.Data[first*dim+i] = float32(y) * unit
 		}
 	}
 }

@@ -90,7 +90,7 @@ func Train(ctx context.Context, sample Matrix, o TrainOptions) (*Codebook, *Rout
 	for i, x := range means {
 		cb.Cells[i] = int16(max(-maxCell, min(maxCell, math.RoundToEven(float64(x)*fraction))))
 	}
-	cb.setUnits()
+	cb.deriveCells()
 	if t.cells, err = t.assign(ctx, t.all(), cb.units); err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +140,7 @@ func newTrainer(sample Matrix, o *TrainOptions) (*trainer, error) {
 	unit := sample.Normalized()
 	t := &trainer{dim: sample.Dim, n: sample.Len(), points: make([]int8, len(unit.Data))}
 	for i := range t.n {
-		quantizeRow(t.points[i*t.dim:(i+1)*t.dim], unit.Row(i), IntScale(t.dim))
+		simd.QuantizeInt8(t.points[i*t.dim:(i+1)*t.dim], unit.Row(i), IntScale(t.dim))
 	}
 	return t, nil
 }
@@ -166,7 +166,7 @@ func (t *trainer) kmeans(ctx context.Context, points []int32, k, iterations int,
 			means[c*dim+d] = float32(x)
 		}
 	}
-	units := make([]int16, k*dim)
+	units := make([]int8, k*dim)
 	sums := make([]int64, k*dim)
 	counts := make([]int, k)
 	for range iterations {
@@ -200,8 +200,8 @@ func (t *trainer) kmeans(ctx context.Context, points []int32, k, iterations int,
 	return means, nil
 }
 
-// unitRows writes means, [k][dim], as int8 unit vectors widened to int16.
-func unitRows(dst []int16, means []float32, dim int) {
+// unitRows writes means, [k][dim], as int8 unit vectors.
+func unitRows(dst []int8, means []float32, dim int) {
 	scale := float64(IntScale(dim))
 	for at := 0; at < len(means); at += dim {
 		var norm float64
@@ -210,18 +210,17 @@ func unitRows(dst []int16, means []float32, dim int) {
 		}
 		inv := scale / math.Sqrt(max(norm, 1e-12))
 		for d, x := range means[at : at+dim] {
-			dst[at+d] = int16(max(-127, min(127, math.RoundToEven(float64(x)*inv))))
+			dst[at+d] = int8(max(-127, min(127, math.RoundToEven(float64(x)*inv))))
 		}
 	}
 }
 
 // assign finds the best row for each point, on all cores.
-func (t *trainer) assign(ctx context.Context, points []int32, rows []int16) ([]int32, error) {
+func (t *trainer) assign(ctx context.Context, points []int32, rows []int8) ([]int32, error) {
 	out := make([]int32, len(points))
 	blocks := (len(points) + simd.Lanes - 1) / simd.Lanes
 	err := parallel(ctx, blocks, func(from, to int) {
-		var packed []int16
-		var vectors []int8
+		var packed, vectors []int8
 		var best, ids [assignBlocks][simd.Lanes]int32
 		for first := from * simd.Lanes; first < min(to*simd.Lanes, len(points)); first += assignBlocks * simd.Lanes {
 			last := min(first+assignBlocks*simd.Lanes, to*simd.Lanes, len(points))
@@ -278,9 +277,9 @@ func (t *trainer) residuals(cb *Codebook, sample Matrix) {
 		row.Data = sample.Row(i)
 		unit := row.Normalized()
 		var norm float64
-		cell := cb.cell(int(t.cells[i]))
+		cell := cb.cell8(int(t.cells[i]))
 		for d, x := range unit.Data {
-			res := x*scale - float32(cell[d])
+			res := x*scale - float32(cell[d])*cb.step()
 			norm += float64(res) * float64(res)
 			values = append(values, res)
 		}
@@ -305,6 +304,7 @@ func (t *trainer) residuals(cb *Codebook, sample Matrix) {
 			at += len(fine)
 		}
 	}
+	cb.deriveLevels()
 }
 
 // meanOr is the mean of v, or x where v is empty.
@@ -372,9 +372,7 @@ func (t *trainer) routing(ctx context.Context, cb *Codebook, o TrainOptions) (*R
 		first, n := int(rt.Start[c]), int(rt.Start[c+1]-rt.Start[c])
 		dst := rt.Centroids[first*t.dim : (first+n)*t.dim]
 		if len(members[c]) == 0 {
-			for d, x := range cb.units[c*t.dim : (c+1)*t.dim] {
-				dst[d] = int8(x)
-			}
+			copy(dst, cb.units[c*t.dim:(c+1)*t.dim])
 			return nil
 		}
 		r := rand.New(rand.NewPCG(o.Seed, uint64(c)+2))
@@ -382,11 +380,7 @@ func (t *trainer) routing(ctx context.Context, cb *Codebook, o TrainOptions) (*R
 		if err != nil {
 			return err
 		}
-		units := make([]int16, len(means))
-		unitRows(units, means, t.dim)
-		for i, x := range units {
-			dst[i] = int8(x)
-		}
+		unitRows(dst, means, t.dim)
 		return nil
 	})
 	return rt, err

@@ -5,17 +5,20 @@
 // Every kernel exists in generic Go, which is always compiled and is the
 // oracle of the tests, and for some processors in assembly. The best tier is
 // chosen when the program starts; the build tag noasm leaves only the generic
-// one, and Force picks one for a test. All integer kernels give the same
-// integers on every tier. No kernel allocates, and callers bound the work of a
-// call (Rows), because assembly cannot be preempted.
+// one, and Force picks one for a test. All kernels give the same bits on every
+// tier. No kernel allocates, and callers bound the work of a call (MaxWork),
+// because assembly cannot be preempted.
 //
 // # Layouts
 //
-// Lanes are the 16 vectors that are scored at once: query tokens in MaxSim and
-// probing, points in k-means. Packed lanes are [dim/2][16][2]int16: for each
-// pair of dimensions, the pair of every lane. Rows are [n][dim]int16. All
-// values lie in ±127 for lanes; rows may use the range of int16 as long as a
-// dot product stays within int32.
+// Lanes are vectors that are scored at once, sixteen in a block: query tokens in
+// MaxSim and probing, points in k-means. A packed block of int8 lanes is
+// [dim/4][16][4]int8, for each four dimensions those of every lane, and then
+// [16]int32 with -128·Σ of each lane: AVX-512 multiplies unsigned by signed
+// bytes, makes rows unsigned by adding 128, and starts its sums there. Lanes are
+// in ±127. Rows are [n][dim]int8.
 //
-// Open kernels.go first; the assembly is in kernels_amd64.s.
+// Open kernels.go first, then rows.go and expand.go. Assembly named in
+// gen/main.go is written by that program; the rest is in kernels_amd64.s and
+// transformer_amd64.s.
 package simd

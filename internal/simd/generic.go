@@ -5,7 +5,27 @@ import (
 	"math"
 )
 
-func argmaxRowsGeneric(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32) {
+func maxRowsGeneric(q, rows []int8, n, dim int, best *[Lanes]int32) {
+	var sums [Lanes]int32
+	for r := range n {
+		scoreRow(q, rows[r*dim:(r+1)*dim], &sums)
+		for l, s := range sums {
+			best[l] = max(best[l], s)
+		}
+	}
+}
+
+func maxScaledRowsGeneric(q, rows []int8, n, dim int, factors []int32, best *[Lanes]int32) {
+	var sums [Lanes]int32
+	for r := range n {
+		scoreRow(q, rows[r*dim:(r+1)*dim], &sums)
+		for l, s := range sums {
+			best[l] = max(best[l], s*factors[r])
+		}
+	}
+}
+
+func argmaxRowsGeneric(q, rows []int8, n, dim int, base int32, best, ids *[Lanes]int32) {
 	var sums [Lanes]int32
 	for r := range n {
 		scoreRow(q, rows[r*dim:(r+1)*dim], &sums)
@@ -17,31 +37,34 @@ func argmaxRowsGeneric(q, rows []int16, n, dim int, base int32, best, ids *[Lane
 	}
 }
 
-func scanRowsGeneric(q, rows []int16, n, dim int, floor *[Lanes]int32, out []int32, above []uint16) {
+// scanRowsGeneric writes every blocks-th result.
+func scanRowsGeneric(q, rows []int8, n, dim int, floor *[Lanes]int32, out []int32, above []uint16, blocks int) {
 	for r := range n {
-		sums := (*[Lanes]int32)(out[r*Lanes:])
+		sums := (*[Lanes]int32)(out[r*blocks*Lanes:])
 		scoreRow(q, rows[r*dim:(r+1)*dim], sums)
-		above[r] = 0
+		var mask uint16
 		for l, s := range sums {
 			if s > floor[l] {
-				above[r] |= 1 << l
+				mask |= 1 << l
 			}
 		}
+		above[r*blocks] = mask
 	}
 }
 
 // scoreRow multiplies a row with all lanes, four at a time so that their sums
 // stay in registers.
-func scoreRow(q, row []int16, sums *[Lanes]int32) {
+func scoreRow(q, row []int8, sums *[Lanes]int32) {
 	for l := 0; l < Lanes; l += 4 {
 		var s0, s1, s2, s3 int32
-		for p := 0; p+1 < len(row); p += 2 {
-			x, y := int32(row[p]), int32(row[p+1])
-			lanes := (*[8]int16)(q[p*Lanes+2*l:])
-			s0 += x*int32(lanes[0]) + y*int32(lanes[1])
-			s1 += x*int32(lanes[2]) + y*int32(lanes[3])
-			s2 += x*int32(lanes[4]) + y*int32(lanes[5])
-			s3 += x*int32(lanes[6]) + y*int32(lanes[7])
+		for d := 0; d+3 < len(row); d += 4 {
+			x := (*[4]int8)(row[d:])
+			x0, x1, x2, x3 := int32(x[0]), int32(x[1]), int32(x[2]), int32(x[3])
+			y := (*[16]int8)(q[d*Lanes+4*l:])
+			s0 += x0*int32(y[0]) + x1*int32(y[1]) + x2*int32(y[2]) + x3*int32(y[3])
+			s1 += x0*int32(y[4]) + x1*int32(y[5]) + x2*int32(y[6]) + x3*int32(y[7])
+			s2 += x0*int32(y[8]) + x1*int32(y[9]) + x2*int32(y[10]) + x3*int32(y[11])
+			s3 += x0*int32(y[12]) + x1*int32(y[13]) + x2*int32(y[14]) + x3*int32(y[15])
 		}
 		sums[l], sums[l+1], sums[l+2], sums[l+3] = s0, s1, s2, s3
 	}
@@ -68,7 +91,7 @@ func argmaxRowsF32Generic(q, rows []float32, n, dim int, base int32, best *[Lane
 	}
 }
 
-func dotRowsGeneric(v []int16, rows []int8, n, dim int, out []int32) {
+func dotRowsGeneric(v, rows []int8, n, dim int, out []int32) {
 	v = v[:dim]
 	for r := range n {
 		var s int32
@@ -79,47 +102,52 @@ func dotRowsGeneric(v []int16, rows []int8, n, dim int, out []int32) {
 	}
 }
 
-func widenGeneric(dst []int16, src []int8) {
-	for i, x := range src {
-		dst[i] = int16(x)
-	}
-}
-
-func expandAGeneric(dst []int16, r Residuals, a []byte, n int, levels *[4]int16) {
+func expandAGeneric(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *[16]int8) {
 	size := r.Dim / 4
 	for t := range n {
 		bits := a[t*(size+1) : (t+1)*(size+1)]
-		factor := r.factor(bits[size])
+		factors[t] = Factor(bits[size])
 		out := dst[t*r.Dim:]
 		for d, c := range r.cell(t) {
-			out[d] = scaled(c+levels[bits[d/4]>>(2*(d%4))&3], factor)
+			out[d] = Saturate(int(c) + int(levels[bits[d/4]>>(2*(d%4))&3]))
 		}
 	}
 }
 
-func expandABGeneric(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16) {
+func expandABGeneric(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {
 	size := r.Dim / 4
 	for t := range n {
 		high, low := a[t*(size+1):(t+1)*(size+1)], b[t*(size+1):(t+1)*(size+1)]
-		factor := r.factor(low[size])
+		factors[t] = Factor(low[size])
 		out := dst[t*r.Dim:]
 		for d, c := range r.cell(t) {
 			shift := 2 * (d % 4)
-			out[d] = scaled(c+levels[high[d/4]>>shift&3<<2|low[d/4]>>shift&3], factor)
+			out[d] = Saturate(int(c) + int(levels[high[d/4]>>shift&3<<2|low[d/4]>>shift&3]))
 		}
 	}
 }
 
-func (r *Residuals) cell(t int) []int16 {
+func (r *Residuals) cell(t int) []int8 {
 	c := min(int(binary.LittleEndian.Uint16(r.Codes[2*t:])), r.lastCell())
 	return r.Cells[c*r.Dim : (c+1)*r.Dim]
 }
 
-func (r *Residuals) factor(length byte) int16 { return int16(4 * (int(length) + 80) >> r.Exp) }
+// Factor is what a token's products are multiplied by, given its length byte.
+func Factor(length byte) int32 { return int32(length) + 80 }
 
-// scaled is the rounding high multiply of VPMULHRSW, clamped to ±127.
-func scaled(v, factor int16) int16 {
-	return int16(max(-127, min(127, (int32(v)*int32(factor)+0x4000)>>15)))
+// Saturate is the addition of VPADDSB: what is beyond int8 becomes -128 or 127.
+func Saturate(v int) int8 { return int8(max(math.MinInt8, min(math.MaxInt8, v))) }
+
+func quantizeGeneric(dst []int8, src []float32, scale float32) (clipped int) {
+	for i, x := range src {
+		q := math.RoundToEven(float64(float32(x * scale)))
+		if q > 127 || q < -127 {
+			q = max(-127, min(127, q))
+			clipped++
+		}
+		dst[i] = int8(q)
+	}
+	return clipped
 }
 
 func f16ToF32Generic(dst []float32, src []byte) {

@@ -5,23 +5,26 @@ import (
 	"fmt"
 )
 
-// Lanes is the number of vectors that a packed block scores at once.
+// Lanes is the number of vectors in a packed block.
 const Lanes = 16
 
-// MaxWork bounds rows times dimensions of one call, so that it stays well under
-// 100 µs: 2,048 rows of 128 dimensions.
+// MaxWork bounds rows times dimensions times blocks of one call, so that it
+// stays well under 100 µs: 2,048 rows of 128 dimensions against one block.
 const MaxWork = 2048 * 128
 
-// kernels is one tier.
+// kernels is one tier. Row kernels take one block, or two where pairs is set.
 type kernels struct {
 	name          string
-	argmaxRows    func(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32)
-	scanRows      func(q, rows []int16, n, dim int, floor *[Lanes]int32, out []int32, above []uint16)
-	argmaxRowsF32 func(q, rows []float32, n, dim int, base int32, best *[Lanes]float32, ids *[Lanes]int32)
-	dotRows       func(v []int16, rows []int8, n, dim int, out []int32)
-	widen         func(dst []int16, src []int8)
-	expandA       func(dst []int16, r Residuals, a []byte, n int, levels *[4]int16)
-	expandAB      func(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16)
+	pairs         bool
+	maxRows       func(q, rows []int8, n, dim int, best [][Lanes]int32)
+	maxScaledRows func(q, rows []int8, n, dim int, factors []int32, best [][Lanes]int32)
+	argmaxRows    func(q, rows []int8, n, dim int, base int32, best, ids [][Lanes]int32)
+	scanRows      func(q, rows []int8, n, dim int, floor [][Lanes]int32, out []int32, above []uint16)
+	argmaxRowsF32 func(q, rows []float32, n, dim int, base int32, best [][Lanes]float32, ids [][Lanes]int32)
+	dotRows       func(v, rows []int8, n, dim int, out []int32)
+	expandA       func(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *[16]int8)
+	expandAB      func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8)
+	quantize      func(dst []int8, src []float32, scale float32) int
 	f16ToF32      func(dst []float32, src []byte)
 
 	linearTile func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32)
@@ -34,22 +37,36 @@ type kernels struct {
 }
 
 var generic = &kernels{
-	name:          "generic",
-	argmaxRows:    argmaxRowsGeneric,
-	scanRows:      scanRowsGeneric,
-	argmaxRowsF32: argmaxRowsF32Generic,
-	dotRows:       dotRowsGeneric,
-	widen:         widenGeneric,
-	expandA:       expandAGeneric,
-	expandAB:      expandABGeneric,
-	f16ToF32:      f16ToF32Generic,
-	linearTile:    linearTileGeneric,
-	matMulTile:    matMulTileGeneric,
-	maxAbs:        maxAbsGeneric,
-	round:         roundGeneric,
-	softmax:       softmaxGeneric,
-	gelu:          geluGeneric,
-	layerNorm:     layerNormGeneric,
+	name: "generic",
+	maxRows: func(q, rows []int8, n, dim int, best [][Lanes]int32) {
+		maxRowsGeneric(q, rows, n, dim, &best[0])
+	},
+	maxScaledRows: func(q, rows []int8, n, dim int, factors []int32, best [][Lanes]int32) {
+		maxScaledRowsGeneric(q, rows, n, dim, factors, &best[0])
+	},
+	argmaxRows: func(q, rows []int8, n, dim int, base int32, best, ids [][Lanes]int32) {
+		argmaxRowsGeneric(q, rows, n, dim, base, &best[0], &ids[0])
+	},
+	scanRows: func(q, rows []int8, n, dim int, floor [][Lanes]int32, out []int32, above []uint16) {
+		for b := range floor {
+			scanRowsGeneric(q[b*BlockBytes(dim):], rows, n, dim, &floor[b], out[b*Lanes:], above[b:], len(floor))
+		}
+	},
+	argmaxRowsF32: func(q, rows []float32, n, dim int, base int32, best [][Lanes]float32, ids [][Lanes]int32) {
+		argmaxRowsF32Generic(q, rows, n, dim, base, &best[0], &ids[0])
+	},
+	dotRows:    dotRowsGeneric,
+	expandA:    expandAGeneric,
+	expandAB:   expandABGeneric,
+	quantize:   quantizeGeneric,
+	f16ToF32:   f16ToF32Generic,
+	linearTile: linearTileGeneric,
+	matMulTile: matMulTileGeneric,
+	maxAbs:     maxAbsGeneric,
+	round:      roundGeneric,
+	softmax:    softmaxGeneric,
+	gelu:       geluGeneric,
+	layerNorm:  layerNormGeneric,
 }
 
 // tiers lists what this processor can run, best first.
@@ -57,7 +74,7 @@ var tiers = append(archTiers(), generic)
 
 var active = tiers[0]
 
-// Tier names the kernels in use: "avx2" or "generic".
+// Tier names the kernels in use: "avx512", "avx2" or "generic".
 func Tier() string { return active.name }
 
 // Tiers lists the tiers that this machine and build can run, best first.
@@ -85,14 +102,14 @@ func Force(name string) (restore func(), err error) {
 	return nil, fmt.Errorf("%w: %q; there are %v", ErrTier, name, Tiers())
 }
 
-// PackLanes packs up to 16 vectors of dim int8 values, given row-major, into
-// dst, [dim/2][16][2]int16; missing lanes are zero.
-func PackLanes(dst []int16, vectors []int8, dim int) {
-	clear(dst[:dim*Lanes])
-	for lane := range len(vectors) / dim {
-		for d, x := range vectors[lane*dim : (lane+1)*dim] {
-			dst[(d/2)*2*Lanes+lane*2+d%2] = int16(x)
-		}
+// ArgmaxRowsF32 is ArgmaxRows for float32 rows and lanes. A dot product adds
+// rounded products in the order of the dimensions.
+func ArgmaxRowsF32(q, rows []float32, n, dim int, base int32, best [][Lanes]float32, ids [][Lanes]int32) {
+	check(n == 0 || dim%8 == 0 && dim > 0 && len(q) >= len(best)*dim*Lanes && len(rows) >= n*dim && len(ids) == len(best), "ArgmaxRowsF32")
+	for b := 0; n > 0 && b < len(best); {
+		c := active.blocks(len(best) - b)
+		active.argmaxRowsF32(q[b*dim*Lanes:], rows, n, dim, base, best[b:b+c], ids[b:b+c])
+		b += c
 	}
 }
 
@@ -107,89 +124,16 @@ func PackLanesF32(dst, vectors []float32, dim int) {
 	}
 }
 
-// ArgmaxRows scores n rows against packed lanes and keeps, for each lane, the
-// greatest dot product so far in best and its row number (base + row) in ids.
-// The first of equal rows wins.
-func ArgmaxRows(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32) {
-	if n == 0 {
-		return
+// QuantizeInt8 rounds len(src) values times scale to the nearest integers, ties
+// to even, of at most 127 in magnitude, and returns how many were beyond. The
+// products are less than 2³¹ in magnitude.
+func QuantizeInt8(dst []int8, src []float32, scale float32) (clipped int) {
+	dst = dst[:len(src)]
+	eights := len(src) &^ 7
+	if eights > 0 {
+		clipped = active.quantize(dst[:eights], src[:eights], scale)
 	}
-	_, _ = q[dim*Lanes-1], rows[n*dim-1]
-	active.argmaxRows(q, rows, n, dim, base, best, ids)
-}
-
-// ScanRows writes the dot products of n rows with the packed lanes to out,
-// [n][16]int32, and to above, for each row, a mask of the lanes whose product
-// is greater than their floor.
-func ScanRows(q, rows []int16, n, dim int, floor *[Lanes]int32, out []int32, above []uint16) {
-	if n == 0 {
-		return
-	}
-	_, _, _, _ = q[dim*Lanes-1], rows[n*dim-1], out[n*Lanes-1], above[n-1]
-	active.scanRows(q, rows, n, dim, floor, out, above)
-}
-
-// ArgmaxRowsF32 is ArgmaxRows for float32 rows and lanes. A dot product adds
-// rounded products in the order of the dimensions.
-func ArgmaxRowsF32(q, rows []float32, n, dim int, base int32, best *[Lanes]float32, ids *[Lanes]int32) {
-	if n == 0 {
-		return
-	}
-	_, _ = q[dim*Lanes-1], rows[n*dim-1]
-	active.argmaxRowsF32(q, rows, n, dim, base, best, ids)
-}
-
-// DotRows writes the dot products of n int8 rows with one vector in ±127 to out.
-func DotRows(v []int16, rows []int8, n, dim int, out []int32) {
-	if n == 0 {
-		return
-	}
-	_, _, _ = v[dim-1], rows[n*dim-1], out[n-1]
-	active.dotRows(v, rows, n, dim, out)
-}
-
-// Widen converts int8 values to int16; len(src) is a multiple of 8.
-func Widen(dst []int16, src []int8) {
-	if len(src) == 0 {
-		return
-	}
-	_ = dst[len(src)-1]
-	active.widen(dst, src)
-}
-
-// Residuals says what the two-bit codes of some tokens are relative to. A
-// token's record in a plane is two bits a dimension, the least significant
-// first, and a length byte l; its factor is 4·(l + 80) >> Exp.
-type Residuals struct {
-	Dim   int
-	Cells []int16 // [cells][Dim]
-	Codes []byte  // [tokens] little-endian uint16 cell; beyond the last counts as the last
-	Exp   uint8
-}
-
-func (r *Residuals) lastCell() int { return len(r.Cells)/r.Dim - 1 }
-
-// ExpandA reconstructs n tokens from records of plane A as rows:
-// (cell + levels[code]) · factor / 2^15, rounded, clamped to ±127. Sums of a
-// cell's component and a level are within int16.
-func ExpandA(dst []int16, r Residuals, a []byte, n int, levels *[4]int16) {
-	if n == 0 {
-		return
-	}
-	record := r.Dim/4 + 1
-	_, _, _, _ = dst[n*r.Dim-1], r.Cells[r.Dim-1], r.Codes[2*n-1], a[n*record-1]
-	active.expandA(dst, r, a, n, levels)
-}
-
-// ExpandAB is ExpandA for planes A and B together: a code is 4·a + b, and the
-// length byte is plane B's.
-func ExpandAB(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16) {
-	if n == 0 {
-		return
-	}
-	record := r.Dim/4 + 1
-	_, _, _, _, _ = dst[n*r.Dim-1], r.Cells[r.Dim-1], r.Codes[2*n-1], a[n*record-1], b[n*record-1]
-	active.expandAB(dst, r, a, b, n, levels)
+	return clipped + quantizeGeneric(dst[eights:], src[eights:], scale)
 }
 
 // F16ToF32 widens len(dst) little-endian IEEE float16 values.
@@ -200,4 +144,10 @@ func F16ToF32(dst []float32, src []byte) {
 		active.f16ToF32(dst[:eights], src[:2*eights])
 	}
 	f16ToF32Generic(dst[eights:], src[2*eights:])
+}
+
+func check(ok bool, name string) {
+	if !ok {
+		panic("simd: " + name + ": sizes do not fit")
+	}
 }

@@ -10,58 +10,120 @@ func archTiers() []*kernels {
 	if !cpu.X86.HasAVX2 {
 		return nil
 	}
-	return []*kernels{{
-		name: "avx2",
-		argmaxRows: func(q, rows []int16, n, dim int, base int32, best, ids *[Lanes]int32) {
-			argmaxRowsAVX2(&q[0], &rows[0], n, dim/8, base, best, ids)
-		},
-		scanRows: func(q, rows []int16, n, dim int, floor *[Lanes]int32, out []int32, above []uint16) {
-			scanRowsAVX2(&q[0], &rows[0], n, dim/8, floor, &out[0], &above[0])
-		},
-		argmaxRowsF32: func(q, rows []float32, n, dim int, base int32, best *[Lanes]float32, ids *[Lanes]int32) {
-			argmaxRowsF32AVX2(&q[0], &rows[0], n, dim/8, base, best, ids)
-		},
-		dotRows: func(v []int16, rows []int8, n, dim int, out []int32) {
-			dotRowsAVX2(&v[0], &rows[0], n, dim/16, dim%16/8, &out[0])
-		},
-		widen: func(dst []int16, src []int8) {
-			widenAVX2(&dst[0], &src[0], len(src)/8)
-		},
-		expandA: func(dst []int16, r Residuals, a []byte, n int, levels *[4]int16) {
-			expandAAVX2(&dst[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0],
-				n, r.Dim/16, r.Dim%16/8, levels, uint64(min(r.Exp, 31)))
-		},
-		expandAB: func(dst []int16, r Residuals, a, b []byte, n int, levels *[16]int16) {
-			var lows, highs [16]byte
-			for i, v := range levels {
-				lows[i], highs[i] = byte(v), byte(uint16(v)>>8)
-			}
-			expandABAVX2(&dst[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &b[0],
-				n, r.Dim/16, r.Dim%16/8, &lows, &highs, uint64(min(r.Exp, 31)))
-		},
-		f16ToF32: func(dst []float32, src []byte) {
-			f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
-		},
-		linearTile: func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
-			tile := linear6AVX2
-			if rows == 4 {
-				tile = linear4AVX2
-			}
-			tile(&out[0], 4*ldo, &a[0], k/8, &w[0], &scales[0], &columns[0], &bias[0])
-		},
-		matMulTile: func(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int) {
-			matMulTileAVX2(&out[0], 4*ldo, &a[0], 4*lda, k, &b[0], 4*ldb)
-		},
-		maxAbs: func(src []float32) float32 { return maxAbsAVX2(&src[0], len(src)/16) },
-		round: func(dst []int16, src []float32, factor float32) {
-			roundAVX2(&dst[0], &src[0], len(src)/16, factor)
-		},
-		softmax: func(row []float32) { softmaxAVX2(&row[0], len(row)/8, &expTable) },
-		gelu:    func(x []float32) { geluAVX2(&x[0], len(x)/8, &geluTable) },
-		layerNorm: func(dst, a, b, gain, bias []float32, eps float32) {
-			layerNormAVX2(&dst[0], &a[0], &b[0], &gain[0], &bias[0], len(dst)/8, float32(len(dst)), eps)
-		},
-	}}
+	if !hasAVX512() {
+		return []*kernels{&avx2}
+	}
+	return []*kernels{avx512(), &avx2}
+}
+
+// hasAVX512 asks for VNNI and VBMI beside the basic sets: Ice Lake, Zen 4 and
+// later.
+func hasAVX512() bool {
+	c := &cpu.X86
+	return c.HasAVX512F && c.HasAVX512BW && c.HasAVX512DQ && c.HasAVX512VL && c.HasAVX512VNNI && c.HasAVX512VBMI && c.HasBMI2
+}
+
+var avx2 = kernels{
+	name: "avx2",
+	maxRows: func(q, rows []int8, n, dim int, best [][Lanes]int32) {
+		maxRowsAVX2(&q[0], &rows[0], n, dim/8, &best[0])
+	},
+	maxScaledRows: func(q, rows []int8, n, dim int, factors []int32, best [][Lanes]int32) {
+		maxScaledRowsAVX2(&q[0], &rows[0], n, dim/8, &best[0], &factors[0])
+	},
+	argmaxRows: func(q, rows []int8, n, dim int, base int32, best, ids [][Lanes]int32) {
+		argmaxRowsAVX2(&q[0], &rows[0], n, dim/8, &best[0], &ids[0], base)
+	},
+	scanRows: func(q, rows []int8, n, dim int, floor [][Lanes]int32, out []int32, above []uint16) {
+		for b := range floor {
+			scanRowsAVX2(&q[b*BlockBytes(dim)], &rows[0], n, dim/8, &floor[b], &out[b*Lanes], &above[b], len(floor))
+		}
+	},
+	argmaxRowsF32: func(q, rows []float32, n, dim int, base int32, best [][Lanes]float32, ids [][Lanes]int32) {
+		argmaxRowsF32AVX2(&q[0], &rows[0], n, dim/8, base, &best[0], &ids[0])
+	},
+	dotRows: func(v, rows []int8, n, dim int, out []int32) {
+		dotRowsAVX2(&v[0], &rows[0], n, dim/16, dim%16/8, &out[0])
+	},
+	expandA: func(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *[16]int8) {
+		expandAAVX2(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], n, r.Dim, levels)
+	},
+	expandAB: func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {
+		expandABAVX2(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &b[0], n, r.Dim, levels)
+	},
+	quantize: func(dst []int8, src []float32, scale float32) int {
+		return quantizeAVX2(&dst[0], &src[0], len(src)/8, scale)
+	},
+	f16ToF32: func(dst []float32, src []byte) {
+		f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
+	},
+	linearTile: func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
+		tile := linear6AVX2
+		if rows == 4 {
+			tile = linear4AVX2
+		}
+		tile(&out[0], 4*ldo, &a[0], k/8, &w[0], &scales[0], &columns[0], &bias[0])
+	},
+	matMulTile: func(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int) {
+		matMulTileAVX2(&out[0], 4*ldo, &a[0], 4*lda, k, &b[0], 4*ldb)
+	},
+	maxAbs: func(src []float32) float32 { return maxAbsAVX2(&src[0], len(src)/16) },
+	round: func(dst []int16, src []float32, factor float32) {
+		roundAVX2(&dst[0], &src[0], len(src)/16, factor)
+	},
+	softmax: func(row []float32) { softmaxAVX2(&row[0], len(row)/8, &expTable) },
+	gelu:    func(x []float32) { geluAVX2(&x[0], len(x)/8, &geluTable) },
+	layerNorm: func(dst, a, b, gain, bias []float32, eps float32) {
+		layerNormAVX2(&dst[0], &a[0], &b[0], &gain[0], &bias[0], len(dst)/8, float32(len(dst)), eps)
+	},
+}
+
+// avx512 is avx2 with what gains from wider registers or from VNNI.
+func avx512() *kernels {
+	k := avx2
+	k.name, k.pairs = "avx512", true
+	k.maxRows = func(q, rows []int8, n, dim int, best [][Lanes]int32) {
+		f := maxRows2AVX512
+		if len(best) == 1 {
+			f = maxRows1AVX512
+		}
+		f(&q[0], BlockBytes(dim), &rows[0], n, dim/8, &best[0])
+	}
+	k.maxScaledRows = func(q, rows []int8, n, dim int, factors []int32, best [][Lanes]int32) {
+		f := maxScaledRows2AVX512
+		if len(best) == 1 {
+			f = maxScaledRows1AVX512
+		}
+		f(&q[0], BlockBytes(dim), &rows[0], n, dim/8, &best[0], &factors[0])
+	}
+	k.argmaxRows = func(q, rows []int8, n, dim int, base int32, best, ids [][Lanes]int32) {
+		f := argmaxRows2AVX512
+		if len(best) == 1 {
+			f = argmaxRows1AVX512
+		}
+		f(&q[0], BlockBytes(dim), &rows[0], n, dim/8, &best[0], &ids[0], base)
+	}
+	k.scanRows = func(q, rows []int8, n, dim int, floor [][Lanes]int32, out []int32, above []uint16) {
+		f := scanRows2AVX512
+		if len(floor) == 1 {
+			f = scanRows1AVX512
+		}
+		f(&q[0], BlockBytes(dim), &rows[0], n, dim/8, &floor[0], &out[0], &above[0])
+	}
+	k.argmaxRowsF32 = func(q, rows []float32, n, dim int, base int32, best [][Lanes]float32, ids [][Lanes]int32) {
+		f := argmaxF32Rows2AVX512
+		if len(best) == 1 {
+			f = argmaxF32Rows1AVX512
+		}
+		f(&q[0], 4*Lanes*dim, &rows[0], n, dim/8, &best[0], &ids[0], base)
+	}
+	k.expandA = func(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *[16]int8) {
+		expandAAVX512(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], n, r.Dim, levels)
+	}
+	k.expandAB = func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {
+		expandABAVX512(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &b[0], n, r.Dim, levels)
+	}
+	return &k
 }
 
 // Constants as the assembly reads them: polynomials with the highest first.
@@ -80,25 +142,67 @@ func init() {
 }
 
 //go:noescape
-func argmaxRowsAVX2(q, rows *int16, n, eights int, base int32, best, ids *[Lanes]int32)
+func maxRows1AVX512(q *int8, blockBytes int, rows *int8, n, eights int, best *[Lanes]int32)
 
 //go:noescape
-func scanRowsAVX2(q, rows *int16, n, eights int, floor *[Lanes]int32, out *int32, above *uint16)
+func maxRows2AVX512(q *int8, blockBytes int, rows *int8, n, eights int, best *[Lanes]int32)
+
+//go:noescape
+func maxScaledRows1AVX512(q *int8, blockBytes int, rows *int8, n, eights int, best *[Lanes]int32, factors *int32)
+
+//go:noescape
+func maxScaledRows2AVX512(q *int8, blockBytes int, rows *int8, n, eights int, best *[Lanes]int32, factors *int32)
+
+//go:noescape
+func argmaxRows1AVX512(q *int8, blockBytes int, rows *int8, n, eights int, best, ids *[Lanes]int32, base int32)
+
+//go:noescape
+func argmaxRows2AVX512(q *int8, blockBytes int, rows *int8, n, eights int, best, ids *[Lanes]int32, base int32)
+
+//go:noescape
+func scanRows1AVX512(q *int8, blockBytes int, rows *int8, n, eights int, floor *[Lanes]int32, out *int32, above *uint16)
+
+//go:noescape
+func scanRows2AVX512(q *int8, blockBytes int, rows *int8, n, eights int, floor *[Lanes]int32, out *int32, above *uint16)
+
+//go:noescape
+func argmaxF32Rows1AVX512(q *float32, blockBytes int, rows *float32, n, eights int, best *[Lanes]float32, ids *[Lanes]int32, base int32)
+
+//go:noescape
+func argmaxF32Rows2AVX512(q *float32, blockBytes int, rows *float32, n, eights int, best *[Lanes]float32, ids *[Lanes]int32, base int32)
+
+//go:noescape
+func expandAAVX512(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, n, dim int, levels *[16]int8)
+
+//go:noescape
+func expandABAVX512(dst *int8, factors *int32, cells *int8, last int, codes, a, b *byte, n, dim int, levels *[16]int8)
+
+//go:noescape
+func maxRowsAVX2(q, rows *int8, n, eights int, best *[Lanes]int32)
+
+//go:noescape
+func maxScaledRowsAVX2(q, rows *int8, n, eights int, best *[Lanes]int32, factors *int32)
+
+//go:noescape
+func argmaxRowsAVX2(q, rows *int8, n, eights int, best, ids *[Lanes]int32, base int32)
+
+//go:noescape
+func scanRowsAVX2(q, rows *int8, n, eights int, floor *[Lanes]int32, out *int32, above *uint16, blocks int)
 
 //go:noescape
 func argmaxRowsF32AVX2(q, rows *float32, n, eights int, base int32, best *[Lanes]float32, ids *[Lanes]int32)
 
 //go:noescape
-func dotRowsAVX2(v *int16, rows *int8, n, sixteens, eight int, out *int32)
+func dotRowsAVX2(v, rows *int8, n, sixteens, eight int, out *int32)
 
 //go:noescape
-func widenAVX2(dst *int16, src *int8, eights int)
+func expandAAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, n, dim int, levels *[16]int8)
 
 //go:noescape
-func expandAAVX2(dst, cells *int16, last int, codes, a *byte, n, sixteens, eight int, levels *[4]int16, exp uint64)
+func expandABAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a, b *byte, n, dim int, levels *[16]int8)
 
 //go:noescape
-func expandABAVX2(dst, cells *int16, last int, codes, a, b *byte, n, sixteens, eight int, lows, highs *[16]byte, exp uint64)
+func quantizeAVX2(dst *int8, src *float32, eights int, scale float32) int
 
 //go:noescape
 func f16ToF32AVX2(dst *float32, src *byte, eights int)

@@ -122,12 +122,6 @@ func LayerNorm(dst, a, b, gain, bias []float32, eps float32) {
 	}
 }
 
-func check(ok bool, name string) {
-	if !ok {
-		panic("simd: " + name + ": sizes do not fit")
-	}
-}
-
 func linearTileGeneric(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
 	for r := 0; r < rows; r += 2 {
 		for c := 0; c < 16; c += 4 {

@@ -1,0 +1,3 @@
+module github.com/colbertdb-go/colbertdb/internal/simd/gen
+
+go 1.26.0

@@ -281,7 +281,11 @@ func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]bool) e
 	}
 	for _, id := range ids {
 		e.nextSegment = max(e.nextSegment, id+1)
-		if named[id] || e.opts.ReadOnly {
+		if named[id] {
+			continue
+		}
+		if e.opts.ReadOnly { // the next open for writing removes it
+			e.obsolete.put(id)
 			continue
 		}
 		if err := e.excise(ctx, id); err != nil {

@@ -48,7 +48,7 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) (*Descriptor, error
 		err = errors.Join(e.fs.RemoveAll(dir), e.fs.Rename(tmp, dir))
 	}
 	if err != nil {
-		_ = e.fs.RemoveAll(tmp) // INCOMPLETE marks what stays
+		discardFolder(e.fs, tmp)
 		return nil, err
 	}
 	return d, finishFolder(e.fs, dir)
@@ -145,7 +145,10 @@ func beginFolder(fsys vfs.FS, dir, what string) error {
 	if err := mustNotExist(fsys, dir); err != nil {
 		return err
 	}
-	if err := errors.Join(fsys.RemoveAll(dir), fsys.MkdirAll(dir, 0o755)); err != nil {
+	if names, _ := fsys.List(dir); len(names) > 0 {
+		discardFolder(fsys, dir)
+	}
+	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("colbertdb: creating %q: %w", dir, err)
 	}
 	return errors.Join(writeFile(fsys, fsys.PathJoin(dir, incompleteName), []byte(what+"\n")),

@@ -109,7 +109,7 @@ func (m model) checkSame(t testing.TB, col *engine.Collection) {
 // Checkpoints during load are the model at one sequence number, which is no
 // less than what was acknowledged before and no more than what was started.
 func TestCheckpointsDuringLoad(t *testing.T) {
-	n := 8
+	n := 6
 	if thorough() {
 		n = 200
 	}
@@ -128,10 +128,10 @@ func TestCheckpointsDuringLoad(t *testing.T) {
 	}
 	for i := range n {
 		before := make(chan struct{})
-		go func() { // a hundred changes between checkpoints, so that they differ
+		go func() { // sixty changes between checkpoints, so that they differ
 			defer close(before)
 			r := rand.New(rand.NewPCG(6, uint64(i)))
-			for range 100 {
+			for range 60 {
 				if _, err := h.change(col, r, 300); err != nil {
 					t.Error(err)
 				}

@@ -20,6 +20,7 @@ var (
 	ErrModelMismatch      = errors.New("colbertdb: encoder is not the one this collection was made with")
 	ErrNoEncoder          = errors.New("colbertdb: text needs an encoder")
 	ErrIncomplete         = errors.New("colbertdb: folder is no whole store")
+	ErrBrokenChain        = errors.New("colbertdb: backups do not follow one another")
 	ErrInvalid            = errors.New("colbertdb: invalid argument")
 	ErrDimension          = codec.ErrDimension
 	ErrBadVector          = codec.ErrBadVector

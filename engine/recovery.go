@@ -49,6 +49,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	if !e.opts.ReadOnly {
 		e.removeAside()
+		e.removeBackups()
 		if err := e.fs.MkdirAll(e.asideDir(), 0o755); err != nil {
 			return err
 		}

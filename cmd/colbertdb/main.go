@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -38,7 +39,9 @@ type commandLine struct {
 	Stats      statsCmd      `cmd:"" help:"Print the collections and their sizes."`
 	Compact    compactCmd    `cmd:"" help:"Merge segments and reclaim deleted space."`
 	Checkpoint checkpointCmd `cmd:"" help:"Make a copy of the store that shares its files."`
-	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store and check it."`
+	Backup     backupCmd     `cmd:"" help:"Write the store to one file, compressed and checksummed."`
+	Restore    restoreCmd    `cmd:"" help:"Make a store of a backup, or of a chain of them."`
+	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
 	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -179,6 +182,19 @@ func (a *app) bar() *render.Bar {
 		return nil
 	}
 	return render.NewBar(a.stderr, a.style(a.stderr))
+}
+
+// bytesDone returns a report of progress in bytes: a bar on a terminal, elsewhere
+// a line now and then. The second function ends it.
+func (a *app) bytesDone() (report func(done, total int64), end func()) {
+	bar, last := a.bar(), time.Now()
+	return func(done, total int64) {
+		bar.UpdateBytes(done, total)
+		if bar == nil && !a.JSON && time.Since(last) > 5*time.Second {
+			last = time.Now()
+			a.note("%s of %s", render.Bytes(done), render.Bytes(total))
+		}
+	}, bar.Close
 }
 
 // logger is where the store's warnings go.

@@ -28,6 +28,17 @@ const refresh = 100 * time.Millisecond
 // Update shows the share done, the documents read, those stored and the tokens
 // encoded.
 func (b *Bar) Update(done, total, read, stored, tokens int64) {
+	b.draw(func(elapsed time.Duration) string { return b.line(elapsed, done, total, read, stored, tokens) })
+}
+
+// UpdateBytes shows the share of bytes done.
+func (b *Bar) UpdateBytes(done, total int64) {
+	b.draw(func(elapsed time.Duration) string {
+		return share(done, total) + Bytes(done) + " of " + Bytes(total) + left(elapsed, done, total)
+	})
+}
+
+func (b *Bar) draw(line func(elapsed time.Duration) string) {
 	if b == nil {
 		return
 	}
@@ -36,17 +47,12 @@ func (b *Bar) Update(done, total, read, stored, tokens int64) {
 		return
 	}
 	b.started, b.last = true, now
-	fmt.Fprint(b.w, "\r", Cut(b.line(now.Sub(b.start), done, total, read, stored, tokens), b.style.width()-1), "\x1b[K")
+	fmt.Fprint(b.w, "\r", Cut(line(now.Sub(b.start)), b.style.width()-1), "\x1b[K")
 }
 
 func (b *Bar) line(elapsed time.Duration, done, total, read, stored, tokens int64) string {
 	var s strings.Builder
-	if total > 0 {
-		const cells = 20
-		share := min(float64(done)/float64(total), 1)
-		full := int(share * cells)
-		fmt.Fprintf(&s, "%s%s %3.0f%%  ", strings.Repeat("█", full), strings.Repeat("░", cells-full), 100*share)
-	}
+	s.WriteString(share(done, total))
 	fmt.Fprintf(&s, "%s passages", Count(read))
 	if stored > 0 {
 		fmt.Fprintf(&s, ", %s encoded", Count(stored))
@@ -54,11 +60,27 @@ func (b *Bar) line(elapsed time.Duration, done, total, read, stored, tokens int6
 	if seconds := elapsed.Seconds(); seconds > 0.5 && tokens > 0 {
 		fmt.Fprintf(&s, ", %s tokens/s", Count(int64(float64(tokens)/seconds)))
 	}
-	if total > 0 && done > 0 && done < total && elapsed > 2*time.Second {
-		left := time.Duration(float64(elapsed) * (float64(total)/float64(done) - 1))
-		fmt.Fprintf(&s, ", %s left", Duration(left))
-	}
+	s.WriteString(left(elapsed, done, total))
 	return s.String()
+}
+
+// share draws how much of a known total is done.
+func share(done, total int64) string {
+	if total <= 0 {
+		return ""
+	}
+	const cells = 20
+	part := min(float64(done)/float64(total), 1)
+	full := int(part * cells)
+	return fmt.Sprintf("%s%s %3.0f%%  ", strings.Repeat("█", full), strings.Repeat("░", cells-full), 100*part)
+}
+
+// left estimates the time that the rest takes, once there is ground for it.
+func left(elapsed time.Duration, done, total int64) string {
+	if total <= 0 || done <= 0 || done >= total || elapsed <= 2*time.Second {
+		return ""
+	}
+	return fmt.Sprintf(", %s left", Duration(time.Duration(float64(elapsed)*(float64(total)/float64(done)-1))))
 }
 
 // Close clears the line.

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -30,17 +31,22 @@ type collection struct {
 	name   string
 	config collectionRecord // as created; never changes
 
-	record collectionRecord // as stored; guarded by Engine.bg
+	record collectionRecord // as stored; guarded by Engine.pub
 
 	// Guarded by Engine.mu.
 	active  *memtable
 	frozen  []*memtable // oldest first
 	nextNum segment.DocNum
 	lastSeq uint64
-	dropped bool
-	stalls  stallGauge
-	cloned  map[*segHandle]bool  // live bits copied for the commit group in hand
-	refs    map[string]storedRef // what the store has for the ids of that group
+	// unsealedSince is the time of the oldest change that is in the log alone,
+	// zero where there is none.
+	unsealedSince time.Time
+	dropped       bool
+	alive         context.Context // ends when the collection is dropped or the store closes
+	drop          context.CancelFunc
+	stalls        stallGauge
+	cloned        map[*segHandle]bool  // live bits copied for the commit group in hand
+	refs          map[string]storedRef // what the store has for the ids of that group
 
 	vmu     sync.Mutex
 	current *version
@@ -110,7 +116,7 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	}
 	if h, err := e.Collection(name); err == nil {
 		c = h.c
-	} else if err := e.background(ctx, create); err != nil {
+	} else if err := e.publishing(ctx, create); err != nil {
 		return nil, err
 	}
 	if err := r.sameConfig(&c.config); err != nil {
@@ -143,10 +149,12 @@ func (e *Engine) writeCollection(s *storeState, r *collectionRecord) error {
 func newCollection(e *Engine, r collectionRecord) *collection {
 	profile, _ := codec.ParseProfile(r.Profile) // checked when it was created
 	s := &space{collection: r.ID, dim: r.Dim, profile: profile, retainRaw: r.RetainRaw}
-	return &collection{
+	c := &collection{
 		engine: e, id: r.ID, name: r.Name, config: r, record: r, nextNum: r.NextNum,
 		active: newMemtable(s), cloned: map[*segHandle]bool{},
 	}
+	c.alive, c.drop = context.WithCancel(e.ctx)
+	return c
 }
 
 // Collection opens a collection; ErrCollectionNotFound names those that exist.
@@ -180,7 +188,7 @@ func (e *Engine) Collection(name string, opts ...CollectionOption) (*Collection,
 
 // DropCollection removes a collection and all its documents.
 func (e *Engine) DropCollection(ctx context.Context, name string) error {
-	return e.background(ctx, func(ctx context.Context) error {
+	err := e.publishing(ctx, func(ctx context.Context) error {
 		h, err := e.Collection(name)
 		if err != nil {
 			return err
@@ -203,14 +211,19 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		delete(e.byName, name)
 		c.dropped = true
 		for _, s := range c.current.segs {
-			s.obsolete.Store(true)
+			s.leave()
 		}
 		c.active, c.frozen = newMemtable(c.active.space), nil
 		c.publish(&version{space: c.current.space, mems: []*memView{c.active.view()}, seq: e.seq})
 		e.mu.Unlock()
 		e.events.emit(func(l *EventListener) { l.CollectionDropped(name) })
-		return e.exciseObsolete(ctx)
+		c.drop()
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return e.exciseObsolete(ctx)
 }
 
 // Name returns the collection's name.
@@ -428,9 +441,7 @@ func (h *Collection) All(ctx context.Context, opts ...ScanOption) iter.Seq2[*Doc
 
 // Flush seals the collection's buffer.
 func (h *Collection) Flush(ctx context.Context) error {
-	return h.c.engine.background(ctx, func(ctx context.Context) error {
-		return h.c.engine.seal(ctx, func(c *collection) bool { return c == h.c })
-	})
+	return h.c.engine.flush(ctx, func(c *collection) bool { return c == h.c })
 }
 
 // Compact seals the collection's buffer and merges its segments into as few as
@@ -438,7 +449,7 @@ func (h *Collection) Flush(ctx context.Context) error {
 func (h *Collection) Compact(ctx context.Context) error {
 	e := h.c.engine
 	return e.background(ctx, func(ctx context.Context) error {
-		if err := e.seal(ctx, func(c *collection) bool { return c == h.c }); err != nil {
+		if err := e.flush(ctx, func(c *collection) bool { return c == h.c }); err != nil {
 			return err
 		}
 		if err := e.compact(ctx, h.c); err != nil {
@@ -453,6 +464,13 @@ func (c *collection) space() *space {
 	v := c.acquire()
 	defer c.release(v)
 	return v.space
+}
+
+// stored returns the collection's record.
+func (c *collection) stored() collectionRecord {
+	c.engine.pub.Lock()
+	defer c.engine.pub.Unlock()
+	return c.record.clone()
 }
 
 // close lets go of the current version.

@@ -308,7 +308,6 @@ func (c *collection) kill(v *version, id string) (found bool, err error) {
 
 // finish publishes a version that apply has changed.
 func (c *collection) finish(v *version) {
-	clear(c.cloned)
 	v.mems = v.mems[:0]
 	for _, m := range c.frozen {
 		v.mems = append(v.mems, m.view())
@@ -316,6 +315,7 @@ func (c *collection) finish(v *version) {
 	v.mems = append(v.mems, c.active.view())
 	c.publish(v)
 	c.engine.considerSeal(c)
+	clear(c.cloned)
 }
 
 // freeze ends the active buffer; the next seal takes it. The caller holds

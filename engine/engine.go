@@ -18,9 +18,11 @@ import (
 
 // Engine is an open store. Its methods may be called from many goroutines.
 //
-// Two locks order everything: bg serialises seals, merges and trainings; mu
+// Three locks order everything. bg serialises merges and trainings, which may
+// take minutes. pub serialises what changes the manifest: seals, and the last
+// step of a merge; so a seal that is due never waits for a merge that runs. mu
 // guards the log's tail, sequence numbers, buffers and the publishing of
-// versions. bg is taken before mu, and mu is never held while building.
+// versions. They are taken in this order, and mu is never held while building.
 type Engine struct {
 	dir   string
 	fs    vfs.FS
@@ -34,7 +36,8 @@ type Engine struct {
 
 	events *eventQueue
 
-	bg sync.Mutex
+	bg  sync.Mutex
+	pub sync.Mutex
 
 	mu          sync.Mutex
 	storeID     string
@@ -44,7 +47,7 @@ type Engine struct {
 	walLow      wal.FileNum
 	byName      map[string]*collection
 	roomCh      chan struct{} // closed and replaced when buffers have shrunk
-	bgErr       error         // of the last background seal, merge or training
+	sealErr     error         // of the last background seal
 	isClosed    bool
 
 	obsolete  obsoleteList
@@ -54,7 +57,8 @@ type Engine struct {
 	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it
 
 	commits chan *pending
-	work    chan struct{}
+	work    chan struct{} // wakes merger
+	due     chan struct{} // wakes sealer
 	closing chan struct{}
 	ctx     context.Context // ends when the store closes
 	cancel  context.CancelFunc
@@ -78,6 +82,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 		roomCh:  make(chan struct{}),
 		commits: make(chan *pending, 256),
 		work:    make(chan struct{}, 1),
+		due:     make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		events:  newEventQueue(opts.EventListener),
 	}
@@ -93,9 +98,11 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	e.recovered(start)
 	e.events.start()
 	if !opts.ReadOnly {
-		e.wg.Add(2)
+		e.wg.Add(3)
 		go e.committer()
-		go e.worker()
+		go e.sealer()
+		go e.merger()
+		e.wakeSealer()
 		e.wake()
 	}
 	return e, nil
@@ -128,6 +135,8 @@ func (e *Engine) Close() error {
 	defer e.events.close()
 	e.bg.Lock() // a Flush or Compact that is still running ends first
 	defer e.bg.Unlock()
+	e.pub.Lock()
+	defer e.pub.Unlock()
 	for _, c := range e.sorted() {
 		c.close()
 	}
@@ -154,8 +163,8 @@ func (e *Engine) closeFiles() error {
 	return errors.Join(errs...)
 }
 
-// worker seals, trains and merges in the background.
-func (e *Engine) worker() {
+// merger trains and merges in the background.
+func (e *Engine) merger() {
 	defer e.wg.Done()
 	for {
 		select {
@@ -170,33 +179,26 @@ func (e *Engine) worker() {
 	}
 }
 
-// maintain does what is due: full buffers are sealed, collections that
-// outgrew exact search get a codebook, small segments are merged.
+// maintain does what is due: collections that outgrew exact search get a
+// codebook, small segments are merged.
 func (e *Engine) maintain(ctx context.Context) error {
 	e.bg.Lock()
 	defer e.bg.Unlock()
-	err := e.seal(ctx, func(c *collection) bool { return len(c.frozen) > 0 })
-	if err == nil && !e.opts.DisableAutoCompaction {
+	if !e.opts.DisableAutoCompaction {
 		for _, c := range e.snapshot() {
-			if err = e.train(ctx, c); err == nil {
+			err := e.train(ctx, c)
+			if err == nil {
 				err = e.mergeDue(ctx, c)
 			}
-			if err != nil {
-				err = fmt.Errorf("collection %q: %w", c.name, err)
-				break
+			if err != nil && (c.alive.Err() == nil || e.ctx.Err() != nil) { // not because it was dropped
+				return fmt.Errorf("collection %q: %w", c.name, err)
 			}
 		}
 	}
-	if err == nil {
-		err = e.exciseObsolete(ctx)
-	}
-	e.mu.Lock()
-	e.signalRoom(err)
-	e.mu.Unlock()
-	return err
+	return e.exciseObsolete(ctx)
 }
 
-// wake asks the worker to look for work.
+// wake asks the merger to look for work.
 func (e *Engine) wake() {
 	select {
 	case e.work <- struct{}{}:
@@ -206,7 +208,7 @@ func (e *Engine) wake() {
 
 // signalRoom lets blocked writers look again. The caller holds Engine.mu.
 func (e *Engine) signalRoom(err error) {
-	e.bgErr = err
+	e.sealErr = err
 	if !e.isClosed {
 		close(e.roomCh)
 		e.roomCh = make(chan struct{})
@@ -225,7 +227,7 @@ func (c *collection) waitForRoom(ctx context.Context) error {
 		for _, m := range c.frozen {
 			size += m.bytes
 		}
-		room, err, closed := e.roomCh, e.bgErr, e.isClosed
+		room, err, closed := e.roomCh, e.sealErr, e.isClosed
 		e.mu.Unlock()
 		switch {
 		case closed:
@@ -236,7 +238,7 @@ func (c *collection) waitForRoom(ctx context.Context) error {
 			return fmt.Errorf("colbertdb: the buffer is full and sealing it failed: %w", err)
 		}
 		stalled.begin(c, size)
-		e.wake()
+		e.wakeSealer()
 		select {
 		case <-room:
 		case <-ctx.Done():
@@ -247,20 +249,18 @@ func (c *collection) waitForRoom(ctx context.Context) error {
 
 // Flush seals every buffer: afterwards all documents are in segments.
 func (e *Engine) Flush(ctx context.Context) error {
-	return e.background(ctx, func(ctx context.Context) error {
-		return e.seal(ctx, func(*collection) bool { return true })
-	})
+	return e.flush(ctx, func(*collection) bool { return true })
 }
 
 // Compact seals every buffer and merges every collection into as few segments
 // as the limits allow, dropping what was deleted.
 func (e *Engine) Compact(ctx context.Context) error {
 	return e.background(ctx, func(ctx context.Context) error {
-		if err := e.seal(ctx, func(*collection) bool { return true }); err != nil {
+		if err := e.flush(ctx, func(*collection) bool { return true }); err != nil {
 			return err
 		}
 		for _, c := range e.snapshot() {
-			if err := e.compact(ctx, c); err != nil {
+			if err := e.compact(ctx, c); err != nil && (c.alive.Err() == nil || e.closed()) {
 				return err
 			}
 		}
@@ -268,14 +268,23 @@ func (e *Engine) Compact(ctx context.Context) error {
 	})
 }
 
-// background runs f as the one piece of background work, until ctx or the
-// store ends.
+// background runs f as the one merge or training, until ctx or the store ends.
 func (e *Engine) background(ctx context.Context, f func(context.Context) error) error {
+	return e.holding(ctx, &e.bg, f)
+}
+
+// publishing runs f as the one change of the manifest, until ctx or the store
+// ends.
+func (e *Engine) publishing(ctx context.Context, f func(context.Context) error) error {
+	return e.holding(ctx, &e.pub, f)
+}
+
+func (e *Engine) holding(ctx context.Context, lock *sync.Mutex, f func(context.Context) error) error {
 	if e.opts.ReadOnly {
 		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)
 	}
-	e.bg.Lock()
-	defer e.bg.Unlock()
+	lock.Lock()
+	defer lock.Unlock()
 	if e.closed() {
 		return ErrClosed
 	}

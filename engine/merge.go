@@ -41,10 +41,6 @@ func (e *Engine) mergeDue(ctx context.Context, c *collection) error {
 		if err := e.replace(ctx, c, tasks[:1], nil); err != nil {
 			return err
 		}
-		// A seal that became due goes first.
-		if err := e.seal(ctx, func(c *collection) bool { return len(c.frozen) > 0 }); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -85,63 +81,151 @@ func (v *version) metas() []compaction.Meta {
 }
 
 // replace runs merges and publishes them together. With to set, the collection
-// moves to that space in the same step. The caller holds Engine.bg.
+// moves to that space in the same step, with all its segments. Seals and writes
+// go on until the last step. The caller holds Engine.bg.
 func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.Task, to *space) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.alive, cancel)()
 	v := c.acquire()
 	defer c.release(v)
-	var all []*replacement
-	defer e.merging(c, v, tasks, &all)(&err)
-	target := to
-	if target == nil {
-		target = v.space
+	w := &mergeWork{engine: e, col: c, from: v.space, to: v.space, trained: to}
+	if to != nil {
+		w.to = to
 	}
-	defer e.removeAside()
-	var paths []string
-	for _, t := range tasks {
-		r := &replacement{inputs: v.segs[t.From:t.To]}
-		built, err := e.mergeOne(ctx, r, v.space, target)
+	defer e.merging(c, v, tasks, &w.all)(&err)
+	defer func() {
 		if err != nil {
-			return fmt.Errorf("colbertdb: merging %d segments of collection %q: %w", len(r.inputs), c.name, err)
+			e.removeFiles(w.paths)
 		}
-		all, paths = append(all, r), append(paths, built...)
+	}()
+	for _, t := range tasks {
+		if err := w.merge(ctx, v.segs[t.From:t.To]); err != nil {
+			return err
+		}
 	}
-	if err := e.ingest(ctx, paths); err != nil {
-		return err
+	moved := &moveBuffers{to: to, into: map[*memtable]*memtable{}}
+	if to != nil {
+		if err := w.mergeNew(ctx); err != nil {
+			return err
+		}
+		if err := c.catchUp(ctx, moved); err != nil {
+			return err
+		}
 	}
-	for _, r := range all {
-		if r.meta.Docs > 0 {
-			if r.output, err = e.openSegment(r.meta.ID); err != nil {
+	return e.publishing(ctx, func(ctx context.Context) error { return w.publish(ctx, moved) })
+}
+
+// mergeWork is what replace does and has done.
+type mergeWork struct {
+	engine   *Engine
+	col      *collection
+	from, to *space
+	trained  *space // to, when the collection moves there; else nil
+	all      []*replacement
+	paths    []string
+}
+
+// merge is C2 of one replacement.
+func (w *mergeWork) merge(ctx context.Context, inputs []segView) error {
+	r := &replacement{inputs: inputs}
+	paths, err := w.engine.mergeOne(ctx, r, w.from, w.to)
+	if err != nil {
+		return fmt.Errorf("colbertdb: merging %d segments of collection %q: %w", len(inputs), w.col.name, err)
+	}
+	w.all, w.paths = append(w.all, r), append(w.paths, paths...)
+	return nil
+}
+
+// mergeNew moves the segments that were sealed since the start to the new space.
+func (w *mergeWork) mergeNew(ctx context.Context) error {
+	for {
+		v := w.col.acquire()
+		fresh := v.segs[:0:0]
+		for _, s := range v.segs {
+			if !w.has(s.Meta().ID) {
+				fresh = append(fresh, s)
+			}
+		}
+		for i := range fresh {
+			if err := w.merge(ctx, fresh[i:i+1]); err != nil {
+				w.col.release(v)
 				return err
 			}
 		}
+		w.col.release(v)
+		if len(fresh) == 0 {
+			return nil
+		}
 	}
-	moved, err := c.catchUp(ctx, to)
-	if err != nil {
+}
+
+func (w *mergeWork) has(id segment.ID) bool {
+	for _, r := range w.all {
+		if r.has(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// publish is C3 to C5. Seals are held up, writes are not until the very end. The
+// caller holds Engine.pub.
+func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
+	e, c := w.engine, w.col
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// From here to the end nothing may commit in between: the record on disk,
-	// the version in memory and the buffers change as one.
+	if w.trained != nil {
+		if err := w.mergeNew(ctx); err != nil {
+			return err
+		}
+	}
+	if err := e.ingest(ctx, w.paths); err != nil {
+		return err
+	}
+	for _, r := range w.all {
+		if r.meta.Docs == 0 {
+			continue
+		}
+		var err error
+		if r.output, err = e.openSegment(r.meta.ID); err != nil {
+			return err
+		}
+	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := moved.finish(c); err != nil {
-		return err
-	}
-	state := e.state()
-	next := c.next()
-	next.space = target
+	state, cur := e.state(), c.next()
+	e.mu.Unlock()
 	record := c.record.clone()
-	for _, r := range all {
+	for _, r := range w.all {
+		// A seal has saved deletes that arrived during the merge, and may have
+		// removed their log: the output's delete set goes with the record.
+		if r.output != nil {
+			r.output.saved = r.lateDeletes(cur)
+			r.output.savedDeletes = 0
+			if r.output.saved != nil {
+				r.output.savedDeletes = 1
+			}
+		}
 		record.replace(r)
 	}
-	if to != nil {
-		record.Codebook, record.Routing, record.RoutingTokens = to.codebook.ID, to.routing.ID, next.liveTokens()
+	if w.trained != nil {
+		record.Codebook, record.Routing, record.RoutingTokens = w.to.codebook.ID, w.to.routing.ID, cur.liveTokens()
 	}
-	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, all, to) }); err != nil {
+	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, w.all, w.trained) }); err != nil {
 		return err
 	}
 	c.record = record
-	moved.install(c)
-	for _, r := range all {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := moved.finish(c); err != nil {
+		// The record says that the collection has moved: only a reopen mends that.
+		e.guard.poison(err)
+		return e.guard.check(err)
+	}
+	next := c.next()
+	next.space = w.to
+	for _, r := range w.all {
 		next.replace(r)
 	}
 	c.finish(next)
@@ -206,6 +290,13 @@ func (e *Engine) writeReplace(c *collection, state *storeState, record *collecti
 			}
 		}
 	}
+	for _, r := range all {
+		if r.output != nil && r.output.saved != nil {
+			if err := set(segment.DeletesKey(r.meta.ID, r.output.savedDeletes), segment.EncodeDeletes(r.output.saved)); err != nil {
+				return err
+			}
+		}
+	}
 	if err := set(segment.CollectionKey(c.id), record.encode()); err != nil {
 		return err
 	}
@@ -243,7 +334,7 @@ func (r *collectionRecord) replace(m *replacement) {
 	out := r.Segments[:0:0]
 	for _, s := range r.Segments {
 		if s.ID == m.inputs[0].Meta().ID && m.output != nil {
-			out = append(out, segmentRecord{ID: m.meta.ID})
+			out = append(out, segmentRecord{ID: m.meta.ID, Deletes: m.output.savedDeletes})
 		}
 		if !m.has(s.ID) {
 			out = append(out, s)
@@ -252,34 +343,29 @@ func (r *collectionRecord) replace(m *replacement) {
 	r.Segments = out
 }
 
-func (m *replacement) has(id segment.ID) bool {
-	for _, in := range m.inputs {
+func (m *replacement) has(id segment.ID) bool { return m.index(id) >= 0 }
+
+// index is the place of a segment among the inputs, -1 where it is none.
+func (m *replacement) index(id segment.ID) int {
+	for i, in := range m.inputs {
 		if in.Meta().ID == id {
-			return true
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
-// replace puts the output where the inputs were and carries over the deletes
-// that arrived since the inputs were read. The caller holds Engine.mu.
-func (v *version) replace(m *replacement) {
+// lateDeletes returns the live bits of the output: documents that died in v
+// since the inputs were read are dead there too. It is nil where none did.
+func (m *replacement) lateDeletes(v *version) *segment.Bitset {
 	var live *segment.Bitset
-	out := v.segs[:0:0]
 	for _, s := range v.segs {
-		if !m.has(s.Meta().ID) {
-			out = append(out, s)
-			continue
-		}
-		if s.Meta().ID == m.inputs[0].Meta().ID && m.output != nil {
-			out = append(out, segView{segHandle: m.output})
-		}
-		s.obsolete.Store(true)
-		if m.output == nil || s.live == nil {
+		i := m.index(s.Meta().ID)
+		if i < 0 || s.live == m.inputs[i].live {
 			continue
 		}
 		for ord := range s.Len() {
-			if s.live.Get(ord) {
+			if s.live.Get(ord) || !m.inputs[i].isLive(ord) {
 				continue
 			}
 			if at, ok := m.output.Find(s.Num(ord)); ok {
@@ -290,106 +376,116 @@ func (v *version) replace(m *replacement) {
 			}
 		}
 	}
-	for i := range out {
-		if out[i].segHandle == m.output {
-			out[i].live = live
+	return live
+}
+
+// replace puts the output where the inputs were and carries over the deletes
+// that arrived since the inputs were read. The caller holds Engine.mu.
+func (v *version) replace(m *replacement) {
+	var out []segView
+	for _, s := range v.segs {
+		i := m.index(s.Meta().ID)
+		if i < 0 {
+			out = append(out, s)
+			continue
 		}
+		if i == 0 && m.output != nil {
+			live := m.lateDeletes(v)
+			if live != nil && m.output.saved != nil && live.Equal(m.output.saved) {
+				live = m.output.saved
+			}
+			out = append(out, segView{segHandle: m.output, live: live})
+		}
+		s.leave()
 	}
 	v.segs = out
 }
 
 // moveBuffers is a collection's memory buffers on their way to another space.
 type moveBuffers struct {
-	to   *space
-	from []*memtable
-	into []*memtable
+	to   *space // nil: they stay where they are
+	into map[*memtable]*memtable
 }
 
 // catchUp encodes the collection's buffers in another space while writers go
-// on, until little is left; finish does the rest under the lock. A nil space
-// leaves the buffers alone.
-func (c *collection) catchUp(ctx context.Context, to *space) (*moveBuffers, error) {
-	m := &moveBuffers{to: to}
-	if to == nil {
-		return m, nil
-	}
+// on, until little is left; finish does the rest under the lock.
+func (c *collection) catchUp(ctx context.Context, m *moveBuffers) error {
 	for {
 		c.engine.mu.Lock()
-		docs, left := m.pairs(c), 0
-		for i := range docs {
-			left += len(docs[i]) - len(m.into[i].docs)
+		bufs := c.buffers()
+		docs, left := make([][]*memDoc, len(bufs)), 0
+		for i, b := range bufs {
+			docs[i] = b.docs[:len(b.docs):len(b.docs)]
+			left += len(docs[i]) - len(m.of(b).docs)
 		}
 		c.engine.mu.Unlock()
 		if left < 32 {
-			return m, nil
+			return nil
 		}
-		for i := range docs {
-			if err := m.into[i].catchUp(docs[i]); err != nil {
-				return nil, err
+		for i, b := range bufs {
+			if err := m.of(b).catchUp(docs[i]); err != nil {
+				return err
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
 
-// pairs matches the buffers of now with their copies, and returns the
-// documents that each has. The caller holds Engine.mu.
-func (m *moveBuffers) pairs(c *collection) [][]*memDoc {
-	m.from = append(append(m.from[:0], c.frozen...), c.active)
-	docs := make([][]*memDoc, len(m.from))
-	for i, f := range m.from {
-		if i == len(m.into) {
-			m.into = append(m.into, newMemtable(m.to))
-		}
-		docs[i] = f.docs[:len(f.docs):len(f.docs)]
-	}
-	return docs
+// buffers are those of now, the active one last. The caller holds Engine.mu.
+func (c *collection) buffers() []*memtable {
+	return append(c.frozen[:len(c.frozen):len(c.frozen)], c.active)
 }
 
-// finish encodes what arrived last. The caller holds Engine.mu.
+// of is the copy of a buffer.
+func (m *moveBuffers) of(b *memtable) *memtable {
+	if m.into[b] == nil {
+		m.into[b] = newMemtable(m.to)
+	}
+	return m.into[b]
+}
+
+// finish encodes what arrived last and makes the copies the collection's
+// buffers. The caller holds Engine.mu.
 func (m *moveBuffers) finish(c *collection) error {
 	if m.to == nil {
 		return nil
 	}
-	for i, docs := range m.pairs(c) {
-		if err := m.into[i].catchUp(docs); err != nil {
+	bufs := c.buffers()
+	for _, b := range bufs {
+		if err := m.of(b).catchUp(b.docs); err != nil {
 			return err
 		}
 	}
+	for i, b := range bufs {
+		bufs[i] = m.of(b)
+		bufs[i].adoptLive(b)
+	}
+	last := len(bufs) - 1
+	c.frozen, c.active = bufs[:last:last], bufs[last]
 	return nil
-}
-
-// install makes the copies the collection's buffers. The caller holds Engine.mu.
-func (m *moveBuffers) install(c *collection) {
-	if m.to == nil {
-		return
-	}
-	for i, f := range m.from {
-		m.into[i].adoptLive(f)
-	}
-	last := len(m.into) - 1
-	c.frozen, c.active = m.into[:last:last], m.into[last]
 }
 
 // exciseObsolete is C6 for the inputs that nobody reads any more.
 func (e *Engine) exciseObsolete(ctx context.Context) error {
-	ids := e.obsolete.take()
-	if len(ids) == 0 {
+	if len(e.obsolete.free()) == 0 {
 		return nil
 	}
-	// R0: the manifest without them is in an sstable before they go.
-	err := e.guard.flush(ctx, e.db)
-	for ; err == nil && len(ids) > 0; ids = ids[1:] {
-		if err = e.excise(ctx, ids[0]); err != nil {
-			break
+	return e.publishing(ctx, func(ctx context.Context) error {
+		ids := e.obsolete.free()
+		// R0: the manifest without them is in an sstable before they go.
+		if err := e.guard.flush(ctx, e.db); err != nil {
+			return err
 		}
-	}
-	for _, id := range ids { // those still there
-		e.obsolete.put(id)
-	}
-	return err
+		for _, id := range ids {
+			if err := e.excise(ctx, id); err != nil {
+				return err
+			}
+			e.obsolete.forget(id)
+		}
+		return nil
+	})
 }
 
 func (e *Engine) excise(ctx context.Context, id segment.ID) error {
@@ -409,9 +505,10 @@ func (e *Engine) train(ctx context.Context, c *collection) (err error) {
 	if tokens < e.opts.TrainTokens {
 		return nil
 	}
+	rec := c.stored()
 	first := !v.space.coded()
 	// Posting lists of four times their design length call for new routing.
-	if grown := tokens >= 4*c.record.RoutingTokens; !first && !grown {
+	if grown := tokens >= 4*rec.RoutingTokens; !first && !grown {
 		return nil
 	}
 	defer e.training(c, first, tokens)(&err)
@@ -420,7 +517,7 @@ func (e *Engine) train(ctx context.Context, c *collection) (err error) {
 		return err
 	}
 	to := *v.space
-	o := codec.TrainOptions{TotalTokens: tokens, CodebookID: c.record.Codebook, RoutingID: c.record.Routing + 1, Seed: 1}
+	o := codec.TrainOptions{TotalTokens: tokens, CodebookID: rec.Codebook, RoutingID: rec.Routing + 1, Seed: 1}
 	if first {
 		o.CodebookID++
 		to.codebook, to.routing, err = codec.Train(ctx, sample, o)

@@ -58,6 +58,10 @@ type Options struct {
 	// SealDocuments is the number of buffered documents at which they become a
 	// segment. Default: 16,384. At most 65,536.
 	SealDocuments int
+	// SealAge is the age of its oldest change at which a buffer becomes a segment,
+	// however small it is: it bounds what the log keeps of a quiet collection.
+	// Default: 5 minutes. Negative: never.
+	SealAge time.Duration
 	// TrainTokens is the number of tokens at which a collection gets its
 	// codebook; below it every search is an exact scan. Default: 200,000.
 	TrainTokens int64
@@ -94,6 +98,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.SyncInterval == 0 {
 		out.SyncInterval = 100 * time.Millisecond
+	}
+	if out.SealAge == 0 {
+		out.SealAge = 5 * time.Minute
 	}
 	def(&out.MemoryBudget, defaultMemoryBudget())
 	def(&out.SealBytes, 64<<20)

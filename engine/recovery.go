@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -231,7 +232,7 @@ func (e *Engine) openSegment(id segment.ID) (*segHandle, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &segHandle{Reader: r, onLast: e.retire}
+	h := &segHandle{Reader: r, onLeave: e.obsolete.mark, onLast: e.retire}
 	e.pins.add(e.ctx, h)
 	return h, nil
 }
@@ -247,30 +248,47 @@ func (e *Engine) retire(h *segHandle) {
 	}
 }
 
-// obsoleteList holds the segments that may be excised.
+// obsoleteList holds the segments that no collection names any more.
 type obsoleteList struct {
 	mu  sync.Mutex
-	ids []segment.ID
+	all map[segment.ID]bool // true: nobody reads it, so it may be excised
 }
 
-func (l *obsoleteList) put(id segment.ID) {
-	l.mu.Lock()
-	l.ids = append(l.ids, id)
-	l.mu.Unlock()
-}
+// mark notes that a segment has left its collection; put, that nobody reads it
+// any more.
+func (l *obsoleteList) mark(id segment.ID) { l.set(id, false) }
+func (l *obsoleteList) put(id segment.ID)  { l.set(id, true) }
 
-func (l *obsoleteList) peek() []segment.ID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]segment.ID(nil), l.ids...)
-}
-
-func (l *obsoleteList) take() []segment.ID {
+func (l *obsoleteList) set(id segment.ID, free bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ids := l.ids
-	l.ids = nil
-	return ids
+	if l.all == nil {
+		l.all = map[segment.ID]bool{}
+	}
+	l.all[id] = l.all[id] || free
+}
+
+// ids returns all of them, free those that may be excised.
+func (l *obsoleteList) ids() []segment.ID  { return l.list(false) }
+func (l *obsoleteList) free() []segment.ID { return l.list(true) }
+
+func (l *obsoleteList) list(freeOnly bool) (out []segment.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, free := range l.all {
+		if free || !freeOnly {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// forget notes that a segment has been excised.
+func (l *obsoleteList) forget(id segment.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, id)
 }
 
 // exciseOrphans removes segments that no collection names, and makes sure that
@@ -337,8 +355,8 @@ func (c *collection) replay(ops []op, seq uint64) error {
 	return nil
 }
 
-// removeAside empties the folder of half-built sstables. What it cannot remove
-// is in nobody's way: names are never reused within it while a build runs.
+// removeAside empties the folder of half-built sstables, before any is built.
+// What it cannot remove is in nobody's way: a builder truncates what it finds.
 func (e *Engine) removeAside() {
 	names, err := e.fs.List(e.asideDir())
 	if err != nil {

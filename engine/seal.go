@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -44,20 +46,12 @@ type deleteJob struct {
 	version uint64
 }
 
-// considerSeal wakes the background worker when a buffer is full. The caller
-// holds Engine.mu.
-func (e *Engine) considerSeal(c *collection) {
-	if len(c.frozen) > 0 || c.active.full(&e.opts) {
-		e.wake()
-	}
-}
-
 func (m *memtable) full(o *Options) bool {
 	return m.bytes >= o.SealBytes || len(m.docs) >= o.SealDocuments
 }
 
 // seal seals what is due, and everything of the collections that force names.
-// The caller holds Engine.bg.
+// The caller holds Engine.pub.
 func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err error) {
 	if err := e.guard.check(nil); err != nil {
 		return err
@@ -67,8 +61,12 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 		return err
 	}
 	defer e.sealing(jobs)(&err)
-	defer e.removeAside()
 	var paths []string
+	defer func() {
+		if err != nil {
+			e.removeFiles(paths)
+		}
+	}()
 	for _, j := range jobs {
 		built, err := e.build(ctx, j)
 		if err != nil {
@@ -97,12 +95,19 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state storeState, jobs []*sealJob, deletes []deleteJob, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	all := e.sorted()
+	if !slices.ContainsFunc(all, force) {
+		return 0, storeState{}, nil, nil, nil
+	}
 	var forward []wal.Record
-	for _, c := range e.sorted() {
+	for _, c := range all {
 		if force(c) || c.active.full(&e.opts) || (len(c.active.docs) > 0 && c.active.bytes >= smallBuffer) {
 			c.freeze()
 		} else {
 			forward = append(forward, c.active.records(c.id)...)
+		}
+		if len(c.active.docs) == 0 {
+			c.unsealedSince = time.Time{}
 		}
 		for _, m := range c.frozen {
 			jobs = append(jobs, &sealJob{col: c, mt: m, view: m.view()})
@@ -278,6 +283,7 @@ func (e *Engine) publishSeal(low wal.FileNum, jobs []*sealJob, deletes []deleteJ
 	}
 	e.walLow = low
 	e.signalRoom(nil)
+	e.wake() // a new segment may be one too many
 }
 
 // lateDeletes returns the live bits of the new segment: its documents that
@@ -317,6 +323,14 @@ func (e *Engine) retireLog(ctx context.Context, low wal.FileNum) error {
 	}
 	e.events.emit(func(l *EventListener) { l.LogRemoved(LogInfo{File: uint64(low)}) })
 	return nil
+}
+
+// removeFiles removes sstables that will not be ingested. One that stays is in
+// nobody's way until the store opens next and removes it.
+func (e *Engine) removeFiles(paths []string) {
+	for _, p := range paths {
+		_ = e.fs.Remove(p)
+	}
 }
 
 // asideDir is where sstables are built before they are ingested.

@@ -28,8 +28,8 @@ func (r *VerifyReport) Ok() bool { return len(r.Problems) == 0 }
 // beside reads and writes. The error is about Verify itself; what is wrong with
 // the store is in the report.
 func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
-	e.bg.Lock() // no seal or merge moves documents meanwhile
-	defer e.bg.Unlock()
+	e.pub.Lock() // no seal or merge moves documents meanwhile
+	defer e.pub.Unlock()
 	if e.closed() {
 		return nil, ErrClosed
 	}
@@ -41,7 +41,7 @@ func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
 			return nil, err
 		}
 	}
-	for _, id := range e.obsolete.peek() {
+	for _, id := range e.obsolete.ids() {
 		named[id] = true
 	}
 	ids, err := segment.ListIDs(e.db)

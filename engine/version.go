@@ -65,12 +65,20 @@ type segHandle struct {
 	*segment.Reader
 	refs     atomic.Int32
 	obsolete atomic.Bool
+	onLeave  func(segment.ID) // called when the segment leaves its collection
 	onLast   func(*segHandle) // called once, when the last reference goes
 	// savedDeletes is the version of the delete set in the store, and saved
 	// the bits it holds; guarded by Engine.mu.
 	savedDeletes uint64
 	saved        *segment.Bitset
 	dead         deadCount
+}
+
+// leave notes that the collection has no use for the segment any more: it goes
+// when its last reader does.
+func (h *segHandle) leave() {
+	h.obsolete.Store(true)
+	h.onLeave(h.Meta().ID)
 }
 
 func (h *segHandle) unref() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -56,6 +57,9 @@ func (b *Bitset) Count() int {
 func (b *Bitset) Clone() *Bitset {
 	return &Bitset{words: append([]uint64(nil), b.words...), n: b.n}
 }
+
+// Equal reports whether two sets over the same ordinals are the same.
+func (b *Bitset) Equal(o *Bitset) bool { return slices.Equal(b.words, o.words) }
 
 // And returns the intersection of two sets over the same ordinals.
 func (b *Bitset) And(o *Bitset) *Bitset {

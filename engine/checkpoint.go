@@ -69,8 +69,8 @@ func (e *Engine) fillCheckpoint(ctx context.Context, tmp string) (*Descriptor, e
 
 // linkFiles is K2. It returns the last sequence number that the links hold.
 func (e *Engine) linkFiles(ctx context.Context, dst string) (seq uint64, err error) {
-	e.bg.Lock()
-	defer e.bg.Unlock()
+	e.pub.Lock()
+	defer e.pub.Unlock()
 	if e.closed() {
 		return 0, ErrClosed
 	}

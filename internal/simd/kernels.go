@@ -27,6 +27,7 @@ type kernels struct {
 	quantize      func(dst []int8, src []float32, scale float32) int
 	f16ToF32      func(dst []float32, src []byte)
 
+	linearRows func(left int) int
 	linearTile func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32)
 	matMulTile func(out []float32, ldo int, a []float32, lda, k int, b []float32, ldb int)
 	maxAbs     func(src []float32) float32
@@ -60,6 +61,7 @@ var generic = &kernels{
 	expandAB:   expandABGeneric,
 	quantize:   quantizeGeneric,
 	f16ToF32:   f16ToF32Generic,
+	linearRows: linearRows6,
 	linearTile: linearTileGeneric,
 	matMulTile: matMulTileGeneric,
 	maxAbs:     maxAbsGeneric,

@@ -57,6 +57,7 @@ var avx2 = kernels{
 	f16ToF32: func(dst []float32, src []byte) {
 		f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
 	},
+	linearRows: linearRows6,
 	linearTile: func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
 		tile := linear6AVX2
 		if rows == 4 {
@@ -123,7 +124,26 @@ func avx512() *kernels {
 	k.expandAB = func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {
 		expandABAVX512(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &b[0], n, r.Dim, levels)
 	}
+	k.linearRows = linearRows12
+	k.linearTile = func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
+		tile := linear12AVX512
+		switch rows {
+		case 4:
+			tile = linear4AVX512
+		case 8:
+			tile = linear8AVX512
+		}
+		tile(&out[0], 4*ldo, &a[0], k/8, &w[0], &scales[0], &columns[0], &bias[0])
+	}
 	return &k
+}
+
+// linearRows12 is how many of some rows, a multiple of 4, are computed at once.
+func linearRows12(left int) int {
+	if left == 16 {
+		return 8
+	}
+	return min(left, 12)
 }
 
 // Constants as the assembly reads them: polynomials with the highest first.
@@ -206,6 +226,15 @@ func quantizeAVX2(dst *int8, src *float32, eights int, scale float32) int
 
 //go:noescape
 func f16ToF32AVX2(dst *float32, src *byte, eights int)
+
+//go:noescape
+func linear4AVX512(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)
+
+//go:noescape
+func linear8AVX512(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)
+
+//go:noescape
+func linear12AVX512(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)
 
 //go:noescape
 func linear4AVX2(out *float32, outBytes int, a *int16, eights int, w *int8, scales, columns, bias *float32)

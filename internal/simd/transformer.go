@@ -64,16 +64,16 @@ func Linear(out []float32, ldo int, a []int16, scales []float32, rows, k int, w 
 		len(scales) >= rows && len(w) >= k*n && len(bias) >= n, "Linear")
 	for c := 0; c < n; c += 16 {
 		for r := 0; r < rows; {
-			tile := tileRows(rows - r)
+			tile := active.linearRows(rows - r)
 			active.linearTile(tile, out[r*ldo+c:], ldo, a[r*k:], k, w[c*k:], scales[r:], columns[c:], bias[c:])
 			r += tile
 		}
 	}
 }
 
-// tileRows is how many of some rows, a multiple of 4 at first, are computed at
+// linearRows6 is how many of some rows, a multiple of 4 at first, are computed at
 // once: 6, or 4 where sixes would leave 2.
-func tileRows(left int) int {
+func linearRows6(left int) int {
 	if left == 4 || left == 8 {
 		return 4
 	}

@@ -26,6 +26,7 @@ var files = []struct {
 	{"rows_avx512_amd64.s", rowsAVX512},
 	{"rows_avx2_amd64.s", rowsAVX2},
 	{"expand_amd64.s", expand},
+	{"linear_avx512_amd64.s", linear},
 }
 
 func main() {

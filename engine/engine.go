@@ -33,6 +33,10 @@ type Engine struct {
 	guard *guard
 	// descriptor is that of a checkpoint opened with Options.ReadOnly, else nil.
 	descriptor *Descriptor
+	// logLast and logLastEnd are the newest log file that was replayed and its
+	// good part.
+	logLast    wal.FileNum
+	logLastEnd int64
 
 	events *eventQueue
 
@@ -91,7 +95,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	e.searchers.New = func() any { return query.NewSearcher() }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	start := time.Now()
-	if err := e.guard.check(e.recover(ctx)); err != nil {
+	if err := e.guard.check(damage(e.recover(ctx))); err != nil {
 		e.cancel()
 		return nil, errors.Join(err, e.closeFiles())
 	}

@@ -91,6 +91,12 @@ func (g *guard) background(err error) {
 	}
 }
 
+// damaged hears of damage that a read of Pebble found. Whoever read gets an error
+// too; what is whole stays readable and writable.
+func (g *guard) damaged(info pebble.DataCorruptionInfo) {
+	g.log.Error("colbertdb: stored data is damaged", "file", info.Path, "error", info.Details.Error())
+}
+
 // flushTries is how many failures in a row a flush outlasts.
 const flushTries = 20
 

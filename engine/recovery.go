@@ -45,7 +45,15 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err := e.adopt(); err != nil {
 		return err
 	}
+	if exists {
+		if err := e.checkPebbleManifest(); err != nil {
+			return err
+		}
+	}
 	if e.db, err = e.openPebble(); err != nil {
+		if _, why := e.readPebbleManifest(); why != nil && exists {
+			err = errors.Join(why, err)
+		}
 		return fmt.Errorf("colbertdb: opening %q: %w", e.dir, err)
 	}
 	if !e.opts.ReadOnly {
@@ -74,6 +82,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		return err
 	}
 	info, err := e.replay()
+	e.logLast, e.logLastEnd, err = info.Last, info.LastEnd, corruptLog(err)
 	if err != nil || e.opts.ReadOnly {
 		return err
 	}
@@ -99,7 +108,7 @@ func (e *Engine) openPebble() (*pebble.DB, error) {
 	o.FS = pebbleFS{e.fs, e.guard}
 	o.Cache = cache
 	o.Logger = e.guard
-	o.EventListener = &pebble.EventListener{BackgroundError: e.guard.background}
+	o.EventListener = &pebble.EventListener{BackgroundError: e.guard.background, DataCorruption: e.guard.damaged}
 	o.ReadOnly = e.opts.ReadOnly
 	return pebble.Open(e.pebbleDir(), o)
 }

@@ -22,6 +22,9 @@ type verifyOutput struct {
 	Documents   int64    `json:"documents"`
 	Tokens      int64    `json:"tokens"`
 	Bytes       int64    `json:"bytes"`
+	Files       int      `json:"files"`
+	FileBytes   int64    `json:"file_bytes"`
+	TornBytes   int64    `json:"torn_bytes,omitempty"`
 	Problems    []string `json:"problems,omitempty"`
 	Seconds     float64  `json:"seconds"`
 }
@@ -44,6 +47,7 @@ func (c *verifyCmd) Run(a *app) (err error) {
 	out := verifyOutput{
 		OK: r.Ok(), Collections: r.Collections, Segments: r.Segments,
 		Documents: r.Documents, Tokens: r.Tokens, Bytes: r.Bytes, Seconds: time.Since(start).Seconds(),
+		Files: r.Files, FileBytes: r.FileBytes, TornBytes: r.TornBytes,
 	}
 	for _, p := range r.Problems {
 		out.Problems = append(out.Problems, p.Error())
@@ -58,8 +62,11 @@ func (c *verifyCmd) Run(a *app) (err error) {
 		if !out.OK {
 			result = render.Count(int64(len(out.Problems))) + " problems"
 		}
-		a.printf("%s: %s documents, %s tokens in %d segments of %d collections, %s read in %s\n", result, render.Count(r.Documents),
-			render.Count(r.Tokens), r.Segments, r.Collections, render.Bytes(r.Bytes), render.Duration(time.Since(start)))
+		if r.TornBytes > 0 {
+			a.printf("log: %s of a write that was never acknowledged, dropped\n", render.Bytes(r.TornBytes))
+		}
+		a.printf("%s: %s documents, %s tokens in %d segments of %d collections, %d files of %s read in %s\n", result, render.Count(r.Documents),
+			render.Count(r.Tokens), r.Segments, r.Collections, r.Files, render.Bytes(r.FileBytes), render.Duration(time.Since(start)))
 	}
 	if err == nil && !out.OK {
 		return statusError(exitPartial)

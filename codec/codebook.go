@@ -24,8 +24,9 @@ type Codebook struct {
 	Bounds       [15]int16 // between the 16 levels of a residual component
 	Levels       [16]int16 // of planes A and B together: code = 4·a + b
 	CoarseLevels [4]int16  // of plane A alone
-	// ResidualNorm is the mean norm of a training residual and ResidualP95 its
-	// 95th percentile, for measuring drift.
+	// ResidualNorm is the mean norm of a residual and ResidualP95 the 95th
+	// percentile, of tokens like the training's that it did not see: what drift
+	// is measured against.
 	ResidualNorm, ResidualP95 float32
 
 	units []int8 // [cells][Dim] unit vectors at IntScale, for assignment

@@ -63,9 +63,9 @@ func Representation(p Profile, retainRaw, coded bool) Plane {
 // its memory.
 type Encoded struct {
 	View
-	Centroids    []uint32 // [Tokens] routing centroid, nil without a codebook
-	Clipped      int      // components outside the int8 range
-	ResidualNorm float32  // mean over the tokens, 0 without a codebook
+	Centroids []uint32 // [Tokens] routing centroid, nil without a codebook
+	Clipped   int      // components outside the int8 range
+	Norms     []uint8  // [Tokens] norms of the residuals in 1/128, nil without a codebook
 }
 
 // Encoder encodes documents. It is used by one goroutine at a time.
@@ -136,7 +136,7 @@ func (e *Encoder) encodeResiduals(out *Encoded, unit Matrix) {
 	for i, b := range e.cb.Bounds {
 		bounds[i] = float64(b)
 	}
-	var norms float64
+	out.Norms = make([]uint8, n)
 	pb := PlaneBytes(e.dim)
 	for t := range n {
 		c := int(e.cells[t])
@@ -166,9 +166,8 @@ func (e *Encoder) encodeResiduals(out *Encoded, unit Matrix) {
 		if withB {
 			b[pb-1] = lengthByte(math.Sqrt(float64(lenAB)) / length1)
 		}
-		norms += math.Sqrt(norm) / scale
+		out.Norms[t] = normByte(math.Sqrt(norm) / scale)
 	}
-	out.ResidualNorm = float32(norms / float64(n))
 }
 
 // level returns the code, 0 to 15, of a residual component in codebook units:

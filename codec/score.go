@@ -44,6 +44,9 @@ func (s *Scorer) Reset(q *Query, cb *Codebook) {
 	s.sims = resize(s.sims, q.Tokens)
 }
 
+// SetCodebook sets the codebook of the documents to come and keeps the query.
+func (s *Scorer) SetCodebook(cb *Codebook) { s.cb = cb }
+
 // MaxSim returns the score of a document on plane p.
 func (s *Scorer) MaxSim(p Plane, v View) float32 {
 	if p == PlaneRaw {

@@ -75,9 +75,9 @@ func Train(ctx context.Context, sample Matrix, o TrainOptions) (*Codebook, *Rout
 	if err != nil {
 		return nil, nil, err
 	}
-	cells := min(o.Cells, t.n, maxCells)
 	r := rand.New(rand.NewPCG(o.Seed, 1))
-	points := t.all()
+	points, heldOut := t.split()
+	cells := min(o.Cells, len(points), maxCells)
 	if limit := cells * trainPointsPerCell; len(points) > limit {
 		r.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
 		points = points[:limit]
@@ -95,6 +95,7 @@ func Train(ctx context.Context, sample Matrix, o TrainOptions) (*Codebook, *Rout
 		return nil, nil, err
 	}
 	t.residuals(cb, sample)
+	t.residualNorms(cb, sample, heldOut)
 	rt, err := t.routing(ctx, cb, o)
 	return cb, rt, err
 }
@@ -151,6 +152,48 @@ func (t *trainer) all() []int32 {
 		out[i] = int32(i)
 	}
 	return out
+}
+
+// split sets one point in sixteen aside: residual norms are measured on points
+// that k-means did not see, since it brings the cells nearer to its own points
+// than to any to come. They are set aside in runs, because neighbours are tokens
+// of one document and alike.
+func (t *trainer) split() (train, heldOut []int32) {
+	const share, longest, fewest = 16, 256, 512
+	if t.n < fewest {
+		return t.all(), t.all()
+	}
+	run := max(1, min(longest, t.n/(4*share)))
+	for i := range t.n {
+		if i/run%share == share-1 {
+			heldOut = append(heldOut, int32(i))
+		} else {
+			train = append(train, int32(i))
+		}
+	}
+	return train, heldOut
+}
+
+// residualNorms measures the distribution that drift is compared with.
+func (t *trainer) residualNorms(cb *Codebook, sample Matrix, heldOut []int32) {
+	stride := max(1, len(heldOut)*t.dim/residualSampleSize)
+	scale := codebookScale(t.dim)
+	row := Matrix{Dim: t.dim}
+	var norms []float32
+	for at := 0; at < len(heldOut); at += stride {
+		i := int(heldOut[at])
+		row.Data = sample.Row(i)
+		cell := cb.cell8(int(t.cells[i]))
+		var norm float64
+		for d, x := range row.Normalized().Data {
+			res := float64(x*scale - float32(cell[d])*cb.step())
+			norm += res * res
+		}
+		norms = append(norms, float32(math.Sqrt(norm)/float64(scale)))
+	}
+	slices.Sort(norms)
+	cb.ResidualNorm = float32(mean(norms))
+	cb.ResidualP95 = norms[len(norms)*95/100]
 }
 
 func (t *trainer) point(i int32) []int8 { return t.points[int(i)*t.dim : (int(i)+1)*t.dim] }
@@ -270,25 +313,17 @@ func parallel(ctx context.Context, n int, f func(from, to int)) error {
 func (t *trainer) residuals(cb *Codebook, sample Matrix) {
 	stride := max(1, t.n*t.dim/residualSampleSize)
 	var values []float32
-	norms := make([]float32, 0, t.n/stride+1)
 	scale := codebookScale(t.dim)
 	row := Matrix{Dim: t.dim}
 	for i := 0; i < t.n; i += stride {
 		row.Data = sample.Row(i)
 		unit := row.Normalized()
-		var norm float64
 		cell := cb.cell8(int(t.cells[i]))
 		for d, x := range unit.Data {
-			res := x*scale - float32(cell[d])*cb.step()
-			norm += float64(res) * float64(res)
-			values = append(values, res)
+			values = append(values, x*scale-float32(cell[d])*cb.step())
 		}
-		norms = append(norms, float32(math.Sqrt(norm)/float64(scale)))
 	}
 	slices.Sort(values)
-	slices.Sort(norms)
-	cb.ResidualNorm = float32(mean(norms))
-	cb.ResidualP95 = norms[len(norms)*95/100]
 	at := 0
 	for i, coarse := range fourLevels(values) {
 		for j, fine := range fourLevels(coarse) {

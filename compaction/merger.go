@@ -2,6 +2,7 @@ package compaction
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/segment"
@@ -10,9 +11,10 @@ import (
 // Input is one segment of a merge.
 type Input struct {
 	Reader         *segment.Reader
-	Live           *segment.Bitset // nil: all live
-	Codebook       *codec.Codebook // of the segment; nil: flat
-	Representation codec.Plane     // the best plane that it stores
+	Live           *segment.Bitset   // nil: all live
+	Codebook       *codec.Codebook   // of the segment; nil: flat
+	Postings       *segment.Postings // nil: flat
+	Representation codec.Plane       // the best plane that it stores
 }
 
 // Target is how the merged segment encodes its documents.
@@ -43,6 +45,7 @@ func Merge(ctx context.Context, inputs []Input, b *segment.Builder, t Target) (m
 func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) error {
 	r := in.Reader
 	var buf segment.Buffer
+	var copied int64 // tokens
 	centroids := centroidsOf(in, t)
 	for ord := range r.Len() {
 		if in.Live != nil && !in.Live.Get(ord) {
@@ -67,6 +70,7 @@ func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) err
 			d.Encoded = &codec.Encoded{View: v}
 		case in.Codebook != nil && t.Codebook != nil && in.Codebook.ID == t.Codebook.ID:
 			d.Encoded = &codec.Encoded{View: v}
+			copied += int64(v.Tokens)
 			if centroids != nil {
 				d.Encoded.Centroids = centroids[ord]
 			} else {
@@ -83,6 +87,7 @@ func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) err
 			return err
 		}
 	}
+	b.AddResiduals(r.Meta().Residuals.Scaled(copied))
 	return nil
 }
 
@@ -90,8 +95,8 @@ func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) err
 // without a change of routing assigns nothing: document to centroids. It is nil
 // where the routing changes.
 func centroidsOf(in Input, t Target) [][]uint32 {
-	p := in.Reader.Postings()
-	if p == nil || t.Routing == nil || in.Reader.Meta().RoutingID != t.Routing.ID {
+	p := in.Postings
+	if p == nil || t.Routing == nil || p.Meta().Routing != t.Routing.ID {
 		return nil
 	}
 	out := make([][]uint32, in.Reader.Len())
@@ -99,4 +104,25 @@ func centroidsOf(in Input, t Target) [][]uint32 {
 		p.List(uint32(c)).Each(func(ord uint16) { out[ord] = append(out[ord], uint32(c)) })
 	}
 	return out
+}
+
+// Reroute assigns a segment's documents to another routing of its codebook. The
+// caller writes the postings; token records stay as they are.
+func Reroute(ctx context.Context, in Input, rt *codec.Routing, enc *codec.Encoder) (*segment.PostingsBuilder, error) {
+	r := in.Reader
+	b := segment.NewPostingsBuilder(rt)
+	var buf segment.Buffer
+	for ord := range r.Len() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		v, err := r.Full(ord, &buf)
+		if err != nil {
+			return nil, err
+		}
+		if err := b.Add(uint32(ord), enc.Assign(v, in.Representation)); err != nil {
+			return nil, fmt.Errorf("document %q: %w", r.ExternalID(ord), err)
+		}
+	}
+	return b, nil
 }

@@ -56,20 +56,36 @@ func (o Options) withDefaults() Options {
 // Task is a merge of the neighbours [From, To) into one segment.
 type Task struct {
 	From, To int
-	Reason   string // for logs and events
+	Reason   Reason // for logs and events
 }
+
+// Reason says why a task is due.
+type Reason string
+
+// The reasons.
+const (
+	ReasonDeletes  Reason = "deletes"  // many deleted documents
+	ReasonTier     Reason = "tier"     // many neighbours of similar size
+	ReasonCodebook Reason = "codebook" // encoded with an older codebook
+	ReasonCompact  Reason = "compact"  // asked for by hand
+	ReasonTrain    Reason = "train"    // the collection gets its first codebook
+	// ReasonRouting is no merge: one segment's postings are to be rewritten for
+	// a newer routing, and nothing else of it.
+	ReasonRouting Reason = "routing"
+)
 
 // Plan returns the merges that are due, most urgent first; none when the
 // segments are in good shape. Tasks do not overlap.
 //
 // Segments are sorted into tiers by size, each tier four times the one below.
 // A run of FanOut neighbours of one tier or below is merged, lowest tier first,
-// so that a document is rewritten once a tier.
+// so that a document is rewritten once a tier. Every merge brings its segments to
+// the current versions; those that no merge takes follow one by one.
 func Plan(segments []Meta, o Options) []Task {
 	o = o.withDefaults()
 	var tasks []Task
 	taken := make([]bool, len(segments))
-	add := func(from, to int, reason string) {
+	add := func(from, to int, reason Reason) {
 		for i := from; i < to; i++ {
 			if taken[i] {
 				return
@@ -81,11 +97,8 @@ func Plan(segments []Meta, o Options) []Task {
 		tasks = append(tasks, Task{from, to, reason})
 	}
 	for i, m := range segments {
-		switch {
-		case m.CodebookID != o.CodebookID || m.RoutingID != o.RoutingID:
-			add(i, i+1, "codebook")
-		case m.Deleted*100 >= m.Documents*o.DeadPercent:
-			add(i, i+1, "deletes")
+		if m.Deleted*100 >= m.Documents*o.DeadPercent {
+			add(i, i+1, ReasonDeletes)
 		}
 	}
 	for t := range maxTier + 1 {
@@ -101,12 +114,29 @@ func Plan(segments []Meta, o Options) []Task {
 				docs, tokens, to = docs+d, tokens+n, to+1
 			}
 			if to-from >= o.FanOut {
-				add(from, to, "tier")
+				add(from, to, ReasonTier)
 			}
 			from = max(to, from+1)
 		}
 	}
+	// What no other merge brings up to date follows by itself.
+	for i, m := range segments {
+		if reason := o.outdated(m); reason != "" {
+			add(i, i+1, reason)
+		}
+	}
 	return tasks
+}
+
+// outdated says what a segment needs to be of the current versions, "" for nothing.
+func (o Options) outdated(m Meta) Reason {
+	switch {
+	case m.CodebookID != o.CodebookID:
+		return ReasonCodebook
+	case m.RoutingID != o.RoutingID:
+		return ReasonRouting
+	}
+	return ""
 }
 
 // tierBase is the number of tokens below which segments are of the lowest tier.
@@ -136,8 +166,10 @@ func PlanAll(segments []Meta, o Options) []Task {
 			docs, tokens, to = docs+d, tokens+n, to+1
 		}
 		m := segments[from]
-		if to-from > 1 || m.Deleted > 0 || m.CodebookID != o.CodebookID || m.RoutingID != o.RoutingID {
-			tasks = append(tasks, Task{from, to, "compact"})
+		if reason := o.outdated(m); to-from > 1 || m.Deleted > 0 || reason == ReasonCodebook {
+			tasks = append(tasks, Task{from, to, ReasonCompact})
+		} else if reason == ReasonRouting {
+			tasks = append(tasks, Task{from, to, reason})
 		}
 		from = to
 	}

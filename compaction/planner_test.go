@@ -18,7 +18,9 @@ var current = compaction.Options{CodebookID: 1, RoutingID: 1, MaxDocuments: 1000
 func TestPlan(t *testing.T) {
 	small := seg(10, 1000, 0)
 	old := small
-	old.RoutingID = 0
+	old.CodebookID = 0
+	rerouted := small
+	rerouted.RoutingID = 0
 	for name, c := range map[string]struct {
 		segments []compaction.Meta
 		want     []compaction.Task
@@ -28,7 +30,10 @@ func TestPlan(t *testing.T) {
 		"four small":         {[]compaction.Meta{small, small, small, small}, []compaction.Task{{From: 0, To: 4, Reason: "tier"}}},
 		"small behind large": {[]compaction.Meta{seg(400, 400_000, 0), small, small, small, small}, []compaction.Task{{From: 1, To: 5, Reason: "tier"}}},
 		"deletes":            {[]compaction.Meta{small, seg(10, 1000, 3), small}, []compaction.Task{{From: 1, To: 2, Reason: "deletes"}}},
-		"old routing":        {[]compaction.Meta{small, old}, []compaction.Task{{From: 1, To: 2, Reason: "codebook"}}},
+		"old codebook":       {[]compaction.Meta{small, old}, []compaction.Task{{From: 1, To: 2, Reason: "codebook"}}},
+		"old routing":        {[]compaction.Meta{small, rerouted}, []compaction.Task{{From: 1, To: 2, Reason: "routing"}}},
+		"old in a merge":     {[]compaction.Meta{rerouted, old, small, old}, []compaction.Task{{From: 0, To: 4, Reason: "tier"}}},
+		"old and deleted":    {[]compaction.Meta{{Documents: 10, Tokens: 1000, Deleted: 3}}, []compaction.Task{{From: 0, To: 1, Reason: "deletes"}}},
 		"too many documents": {[]compaction.Meta{seg(400, 1000, 0), seg(400, 1000, 0), seg(400, 1000, 0), seg(400, 1000, 0)}, nil},
 	} {
 		if got := compaction.Plan(c.segments, current); !slices.Equal(got, c.want) {
@@ -42,9 +47,11 @@ func TestPlanAll(t *testing.T) {
 		segments []compaction.Meta
 		want     []compaction.Task
 	}{
-		"one clean":   {[]compaction.Meta{seg(10, 1000, 0)}, nil},
-		"one deleted": {[]compaction.Meta{seg(10, 1000, 1)}, []compaction.Task{{From: 0, To: 1, Reason: "compact"}}},
-		"all fit":     {[]compaction.Meta{seg(10, 1000, 0), seg(300, 1000, 0), seg(10, 1000, 0)}, []compaction.Task{{From: 0, To: 3, Reason: "compact"}}},
+		"one clean":    {[]compaction.Meta{seg(10, 1000, 0)}, nil},
+		"old routing":  {[]compaction.Meta{{Documents: 10, Tokens: 1000, CodebookID: 1}}, []compaction.Task{{From: 0, To: 1, Reason: "routing"}}},
+		"old codebook": {[]compaction.Meta{{Documents: 10, Tokens: 1000}}, []compaction.Task{{From: 0, To: 1, Reason: "compact"}}},
+		"one deleted":  {[]compaction.Meta{seg(10, 1000, 1)}, []compaction.Task{{From: 0, To: 1, Reason: "compact"}}},
+		"all fit":      {[]compaction.Meta{seg(10, 1000, 0), seg(300, 1000, 0), seg(10, 1000, 0)}, []compaction.Task{{From: 0, To: 3, Reason: "compact"}}},
 		"two groups": {[]compaction.Meta{seg(600, 1000, 0), seg(300, 1000, 0), seg(600, 1000, 0), seg(300, 1000, 0)},
 			[]compaction.Task{{From: 0, To: 2, Reason: "compact"}, {From: 2, To: 4, Reason: "compact"}}},
 	} {
@@ -66,6 +73,7 @@ func TestPlansTerminate(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "seals") {
 			docs := rapid.IntRange(1, 300).Draw(t, "docs")
 			m := seg(docs, int64(docs)*rapid.Int64Range(1, 200).Draw(t, "tokens"), rapid.IntRange(0, docs).Draw(t, "deleted")/3)
+			m.CodebookID, m.RoutingID = uint32(rapid.IntRange(0, 1).Draw(t, "codebook")), uint32(rapid.IntRange(0, 1).Draw(t, "routing"))
 			segments = append(segments, m)
 			added += m.Tokens
 			for step := 0; ; step++ {
@@ -89,6 +97,10 @@ func TestPlansTerminate(t *testing.T) {
 					}
 				}
 				task := tasks[0]
+				if task.Reason == compaction.ReasonRouting {
+					segments[task.From].RoutingID = o.RoutingID
+					continue
+				}
 				var merged compaction.Meta
 				for _, m := range segments[task.From:task.To] {
 					live := m.Documents - m.Deleted

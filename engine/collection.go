@@ -148,7 +148,7 @@ func (e *Engine) writeCollection(s *storeState, r *collectionRecord) error {
 
 func newCollection(e *Engine, r collectionRecord) *collection {
 	profile, _ := codec.ParseProfile(r.Profile) // checked when it was created
-	s := &space{collection: r.ID, dim: r.Dim, profile: profile, retainRaw: r.RetainRaw}
+	s := newSpace(r.ID, r.Dim, profile, r.RetainRaw)
 	c := &collection{
 		engine: e, id: r.ID, name: r.Name, config: r, record: r, nextNum: r.NextNum,
 		active: newMemtable(s), cloned: map[*segHandle]bool{},
@@ -389,12 +389,12 @@ func (v *version) load(src source, ord int, vectors bool) (*Document, error) {
 	}
 	d := &Document{ID: src.ExternalID(ord), Text: text, Attributes: attrs}
 	if vectors {
-		rep := v.space.representation()
-		view, err := src.View(ord, rep, new(segment.Buffer))
+		sp := src.Space()
+		view, err := src.View(ord, sp.Representation, new(segment.Buffer))
 		if err != nil {
 			return nil, err
 		}
-		codec.Reconstruct(v.space.codebook, v.space.dim, view, rep, &d.Vectors)
+		codec.Reconstruct(sp.Codebook, v.space.dim, view, sp.Representation, &d.Vectors)
 	}
 	return d, nil
 }

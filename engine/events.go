@@ -72,7 +72,7 @@ type SealInfo struct {
 type MergeInfo struct {
 	Collection string
 	// Reason is the planner's: "tier", "deletes" or "codebook"; "compact" for a
-	// merge by hand, "train" for one that moves a segment to a new codebook.
+	// merge by hand, "train" for one that moves a segment to the first codebook.
 	Reason      string
 	Inputs      []uint64 // segments
 	DocumentsIn int      // deleted ones included

@@ -27,7 +27,9 @@ type CollectionInfo struct {
 	Centroids       int
 	CodebookID      uint32
 	RoutingID       uint32
-	ResidualNorm    float32 // of the codebook's training
+	ResidualNorm    float32 // mean, of the codebook's training
+	RecentNorm      float32 // mean, of what was written since
+	RecentOutliers  float32 // share of its tokens that lie far from every cell; 0.05 without drift
 	Representation  string  // the plane that decides scores
 	LastSeq         uint64
 	UnpinnedColumns int // token columns that are read from disk
@@ -94,12 +96,14 @@ func (h *Collection) Info() CollectionInfo {
 	if s.coded() {
 		info.Cells, info.Centroids = s.codebook.NumCells(), s.routing.NumCentroids()
 		info.CodebookID, info.RoutingID, info.ResidualNorm = s.codebook.ID, s.routing.ID, s.codebook.ResidualNorm
+		recent := v.recentResiduals()
+		info.RecentNorm, info.RecentOutliers = recent.Mean, recent.Outliers
 	}
 	info.addSegments(v)
 	for _, t := range compaction.Plan(v.metas(), c.engine.compactionOptions(s)) {
 		info.Debt.Merges++
 		for _, seg := range v.segs[t.From:t.To] {
-			info.Debt.BytesDue += seg.Meta().Bytes
+			info.Debt.BytesDue += seg.bytes()
 		}
 	}
 	return info
@@ -113,19 +117,20 @@ func (info *CollectionInfo) addSegments(v *version) {
 		m := seg.Meta()
 		deleted := int64(metas[i].Deleted)
 		info.Deleted += deleted
-		info.Bytes += m.Bytes
+		bytes := seg.bytes()
+		info.Bytes += bytes
 		info.UnpinnedColumns += seg.Unpinned()
-		info.Debt.DeletedBytes += m.Bytes * deleted / int64(m.Docs)
-		if m.CodebookID != info.CodebookID || m.RoutingID != info.RoutingID {
+		info.Debt.DeletedBytes += bytes * deleted / int64(m.Docs)
+		if metas[i].CodebookID != info.CodebookID || metas[i].RoutingID != info.RoutingID {
 			info.Debt.StaleSegments++
-			info.Debt.StaleBytes += m.Bytes
+			info.Debt.StaleBytes += bytes
 		}
 		for _, col := range seg.ColumnSizes() {
 			info.addColumn(col)
 			other -= col.Bytes
 		}
-		other += m.Bytes
-		info.addTier(compaction.Tier(metas[i]), m)
+		other += bytes
+		info.addTier(compaction.Tier(metas[i]), m, bytes)
 	}
 	if len(v.segs) > 0 {
 		info.addColumn(segment.ColumnSize{Name: "other", Bytes: other})
@@ -145,7 +150,7 @@ func (info *CollectionInfo) addColumn(col segment.ColumnSize) {
 	}
 }
 
-func (info *CollectionInfo) addTier(tier int, m *segment.Meta) {
+func (info *CollectionInfo) addTier(tier int, m *segment.Meta, bytes int64) {
 	at := slices.IndexFunc(info.Tiers, func(t TierInfo) bool { return t.Tier == tier })
 	if at < 0 {
 		at = len(info.Tiers)
@@ -155,7 +160,7 @@ func (info *CollectionInfo) addTier(tier int, m *segment.Meta) {
 	t.Segments++
 	t.Documents += int64(m.Docs)
 	t.Tokens += m.Tokens
-	t.Bytes += m.Bytes
+	t.Bytes += bytes
 }
 
 // deadCount remembers how much of a segment is dead, by which bits. Counting

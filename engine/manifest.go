@@ -37,13 +37,40 @@ type collectionRecord struct {
 	Codebook  uint32         `json:"codebook"` // 0: flat
 	Routing   uint32         `json:"routing"`
 	// RoutingTokens is the number of tokens that the routing was made for.
-	RoutingTokens int64           `json:"routing_tokens"`
-	Segments      []segmentRecord `json:"segments"`
+	RoutingTokens int64 `json:"routing_tokens"`
+	// TrainedNum is the first document number that was not given out yet when
+	// the codebook was trained.
+	TrainedNum segment.DocNum  `json:"trained_num,omitempty"`
+	Segments   []segmentRecord `json:"segments"`
 }
 
 type segmentRecord struct {
 	ID      segment.ID `json:"id"`
 	Deletes uint64     `json:"deletes,omitempty"` // version of its delete set, 0: none
+	// Codebook and Routing are the versions that it is in, 0: flat.
+	Codebook uint32 `json:"codebook,omitempty"`
+	Routing  uint32 `json:"routing,omitempty"`
+}
+
+// newSegmentRecord names an open segment.
+func newSegmentRecord(s *segView) segmentRecord {
+	return segmentRecord{ID: s.Meta().ID, Deletes: s.savedDeletes, Codebook: s.space.codebookID(), Routing: s.space.routingID()}
+}
+
+// versions returns the codebooks that the record names, and the routings with
+// the codebook of each.
+func (r *collectionRecord) versions() (codebooks map[uint32]bool, routings map[uint32]uint32) {
+	codebooks, routings = map[uint32]bool{}, map[uint32]uint32{}
+	name := func(codebook, routing uint32) {
+		if codebook != 0 {
+			codebooks[codebook], routings[routing] = true, codebook
+		}
+	}
+	name(r.Codebook, r.Routing)
+	for _, s := range r.Segments {
+		name(s.Codebook, s.Routing)
+	}
+	return codebooks, routings
 }
 
 func (r *collectionRecord) clone() collectionRecord {

@@ -121,6 +121,7 @@ type memView struct {
 
 var _ query.Source = (*memView)(nil)
 
+func (v *memView) Space() *query.Space                { return &v.mt.space.forQuery }
 func (v *memView) Len() int                           { return len(v.docs) }
 func (v *memView) Live() *segment.Bitset              { return v.live }
 func (v *memView) ExternalID(ord int) string          { return v.docs[ord].op.id }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -20,13 +19,14 @@ import (
 //	C5  publish, with the deletes that arrived meanwhile carried over
 //	C6  when the last reader of an input lets go: excise it
 //
-// Training is the same with every segment as input and another codebook.
+// Training is the same without inputs, or for the first codebook with every
+// segment as input, and another space.
 
 // replacement is one merge: inputs to at most one output.
 type replacement struct {
 	inputs []segView // neighbours, as of the start
 	meta   segment.Meta
-	output *segHandle // nil when nothing was live
+	output *segView // nil when nothing was live
 }
 
 // mergeDue runs the merges that the planner asks for. The caller holds Engine.bg.
@@ -38,11 +38,38 @@ func (e *Engine) mergeDue(ctx context.Context, c *collection) error {
 		if len(tasks) == 0 {
 			return nil
 		}
-		if err := e.replace(ctx, c, tasks[:1], nil); err != nil {
+		if err := e.perform(ctx, c, tasks[:1]); err != nil {
 			return err
 		}
 	}
+	e.wake()
 	return nil
+}
+
+// perform carries out tasks of one plan, its merges in one step. The caller
+// holds Engine.bg.
+func (e *Engine) perform(ctx context.Context, c *collection, tasks []compaction.Task) error {
+	var merges []compaction.Task
+	for _, t := range tasks {
+		if t.Reason != compaction.ReasonRouting {
+			merges = append(merges, t)
+		}
+	}
+	if len(merges) < len(tasks) {
+		v := c.acquire() // the plan's: rerouting moves no segment to another place
+		defer c.release(v)
+		for _, t := range tasks {
+			if t.Reason == compaction.ReasonRouting {
+				if err := e.reroute(ctx, c, v.segs[t.From]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(merges) == 0 {
+		return nil
+	}
+	return e.replace(ctx, c, merges, nil)
 }
 
 // compact merges the whole collection. The caller holds Engine.bg.
@@ -53,17 +80,12 @@ func (e *Engine) compact(ctx context.Context, c *collection) error {
 	v := c.acquire()
 	tasks := compaction.PlanAll(v.metas(), e.compactionOptions(v.space))
 	c.release(v)
-	if len(tasks) == 0 {
-		return nil
-	}
-	return e.replace(ctx, c, tasks, nil)
+	return e.perform(ctx, c, tasks)
 }
 
 func (e *Engine) compactionOptions(s *space) compaction.Options {
 	o := compaction.Options{MaxDocuments: e.opts.MaxSegmentDocuments, MaxTokens: e.opts.MaxSegmentTokens}
-	if s.coded() {
-		o.CodebookID, o.RoutingID = s.codebook.ID, s.routing.ID
-	}
+	o.CodebookID, o.RoutingID = s.codebookID(), s.routingID()
 	return o
 }
 
@@ -74,24 +96,25 @@ func (v *version) metas() []compaction.Meta {
 		m := s.Meta()
 		out[i] = compaction.Meta{
 			ID: m.ID, Documents: m.Docs, Tokens: m.Tokens, Deleted: s.deleted(),
-			CodebookID: m.CodebookID, RoutingID: m.RoutingID,
+			CodebookID: s.space.codebookID(), RoutingID: s.space.routingID(),
 		}
 	}
 	return out
 }
 
-// replace runs merges and publishes them together. With to set, the collection
-// moves to that space in the same step, with all its segments. Seals and writes
-// go on until the last step. The caller holds Engine.bg.
+// replace runs merges and publishes them together. With to set, that becomes the
+// collection's current space in the same step, and its buffers move there; with
+// the first codebook, all its segments do. Seals and writes go on until the last
+// step. The caller holds Engine.bg.
 func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.Task, to *space) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.alive, cancel)()
 	v := c.acquire()
 	defer c.release(v)
-	w := &mergeWork{engine: e, col: c, from: v.space, to: v.space, trained: to}
+	w := &mergeWork{engine: e, col: c, to: v.space, trained: to}
 	if to != nil {
-		w.to = to
+		w.to, w.first = to, !v.space.coded()
 	}
 	defer e.merging(c, v, tasks, &w.all)(&err)
 	defer func() {
@@ -118,18 +141,19 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 
 // mergeWork is what replace does and has done.
 type mergeWork struct {
-	engine   *Engine
-	col      *collection
-	from, to *space
-	trained  *space // to, when the collection moves there; else nil
-	all      []*replacement
-	paths    []string
+	engine  *Engine
+	col     *collection
+	to      *space
+	trained *space // to, when the collection moves there; else nil
+	first   bool   // trained is its first coded space
+	all     []*replacement
+	paths   []string
 }
 
 // merge is C2 of one replacement.
 func (w *mergeWork) merge(ctx context.Context, inputs []segView) error {
 	r := &replacement{inputs: inputs}
-	paths, err := w.engine.mergeOne(ctx, r, w.from, w.to)
+	paths, err := w.engine.mergeOne(ctx, r, w.to)
 	if err != nil {
 		return fmt.Errorf("colbertdb: merging %d segments of collection %q: %w", len(inputs), w.col.name, err)
 	}
@@ -137,9 +161,10 @@ func (w *mergeWork) merge(ctx context.Context, inputs []segView) error {
 	return nil
 }
 
-// mergeNew moves the segments that were sealed since the start to the new space.
+// mergeNew moves the segments that were sealed since the start to the first
+// coded space: scores change their representation, so none may stay behind.
 func (w *mergeWork) mergeNew(ctx context.Context) error {
-	for {
+	for w.first {
 		v := w.col.acquire()
 		fresh := v.segs[:0:0]
 		for _, s := range v.segs {
@@ -158,6 +183,7 @@ func (w *mergeWork) mergeNew(ctx context.Context) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 func (w *mergeWork) has(id segment.ID) bool {
@@ -189,12 +215,12 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 			continue
 		}
 		var err error
-		if r.output, err = e.openSegment(r.meta.ID); err != nil {
+		if r.output, err = e.openSegment(r.meta.ID, w.to); err != nil {
 			return err
 		}
 	}
 	e.mu.Lock()
-	state, cur := e.state(), c.next()
+	state, cur, nextNum := e.state(), c.next(), c.nextNum
 	e.mu.Unlock()
 	record := c.record.clone()
 	for _, r := range w.all {
@@ -209,8 +235,13 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		}
 		record.replace(r)
 	}
+	trainedNum := cur.trainedNum
 	if w.trained != nil {
-		record.Codebook, record.Routing, record.RoutingTokens = w.to.codebook.ID, w.to.routing.ID, cur.liveTokens()
+		if record.Codebook != w.to.codebook.ID {
+			trainedNum = nextNum
+		}
+		record.Codebook, record.Routing = w.to.codebook.ID, w.to.routing.ID
+		record.RoutingTokens, record.TrainedNum = cur.liveTokens(), trainedNum
 	}
 	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, w.all, w.trained) }); err != nil {
 		return err
@@ -224,7 +255,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		return e.guard.check(err)
 	}
 	next := c.next()
-	next.space = w.to
+	next.space, next.trainedNum = w.to, trainedNum
 	for _, r := range w.all {
 		next.replace(r)
 	}
@@ -233,7 +264,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 }
 
 // mergeOne is C2.
-func (e *Engine) mergeOne(ctx context.Context, r *replacement, from, to *space) (paths []string, err error) {
+func (e *Engine) mergeOne(ctx context.Context, r *replacement, to *space) (paths []string, err error) {
 	e.mu.Lock()
 	id := e.allocSegment()
 	e.mu.Unlock()
@@ -244,7 +275,7 @@ func (e *Engine) mergeOne(ctx context.Context, r *replacement, from, to *space) 
 	inputs := make([]compaction.Input, len(r.inputs))
 	live := 0
 	for i, s := range r.inputs {
-		inputs[i] = compaction.Input{Reader: s.Reader, Live: s.live, Codebook: from.codebook, Representation: from.representation()}
+		inputs[i] = s.input()
 		live += s.Len() - s.deleted()
 	}
 	if live == 0 {
@@ -267,16 +298,9 @@ func (e *Engine) writeReplace(c *collection, state *storeState, record *collecti
 		if err := set(segment.RoutingKey(c.id, to.routing.ID), to.routing.AppendBinary(nil)); err != nil {
 			return err
 		}
-		if old := c.record; old.Routing != 0 && old.Routing != to.routing.ID {
-			if err := b.Delete(segment.RoutingKey(c.id, old.Routing), nil); err != nil {
-				return err
-			}
-			if old.Codebook != to.codebook.ID {
-				if err := b.Delete(segment.CodebookKey(c.id, old.Codebook), nil); err != nil {
-					return err
-				}
-			}
-		}
+	}
+	if err := deleteUnused(b, &c.record, record); err != nil {
+		return err
 	}
 	for _, r := range all {
 		for _, in := range r.inputs {
@@ -334,7 +358,7 @@ func (r *collectionRecord) replace(m *replacement) {
 	out := r.Segments[:0:0]
 	for _, s := range r.Segments {
 		if s.ID == m.inputs[0].Meta().ID && m.output != nil {
-			out = append(out, segmentRecord{ID: m.meta.ID, Deletes: m.output.savedDeletes})
+			out = append(out, newSegmentRecord(m.output))
 		}
 		if !m.has(s.ID) {
 			out = append(out, s)
@@ -394,7 +418,9 @@ func (v *version) replace(m *replacement) {
 			if live != nil && m.output.saved != nil && live.Equal(m.output.saved) {
 				live = m.output.saved
 			}
-			out = append(out, segView{segHandle: m.output, live: live})
+			output := *m.output
+			output.live = live
+			out = append(out, output)
 		}
 		s.leave()
 	}
@@ -473,106 +499,23 @@ func (e *Engine) exciseObsolete(ctx context.Context) error {
 		return nil
 	}
 	return e.publishing(ctx, func(ctx context.Context) error {
-		ids := e.obsolete.free()
+		free := e.obsolete.free()
 		// R0: the manifest without them is in an sstable before they go.
 		if err := e.guard.flush(ctx, e.db); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			if err := e.excise(ctx, id); err != nil {
+		for _, o := range free {
+			if err := e.excise(ctx, o.span()); err != nil {
 				return err
 			}
-			e.obsolete.forget(id)
+			e.obsolete.forget(o)
 		}
 		return nil
 	})
 }
 
-func (e *Engine) excise(ctx context.Context, id segment.ID) error {
-	span := segment.Span(id)
+func (e *Engine) excise(ctx context.Context, span segment.KeyRange) error {
 	return e.guard.write(func() error {
 		return e.db.Excise(ctx, pebble.KeyRange{Start: span.Start, End: span.End})
 	})
-}
-
-// train gives the collection its first codebook when it has outgrown exact
-// search, and finer routing when it has outgrown the one it has. The caller
-// holds Engine.bg.
-func (e *Engine) train(ctx context.Context, c *collection) (err error) {
-	v := c.acquire()
-	defer c.release(v)
-	tokens := v.liveTokens()
-	if tokens < e.opts.TrainTokens {
-		return nil
-	}
-	rec := c.stored()
-	first := !v.space.coded()
-	// Posting lists of four times their design length call for new routing.
-	if grown := tokens >= 4*rec.RoutingTokens; !first && !grown {
-		return nil
-	}
-	defer e.training(c, first, tokens)(&err)
-	sample, err := v.sample(ctx, e.opts.TrainSample, tokens)
-	if err != nil {
-		return err
-	}
-	to := *v.space
-	o := codec.TrainOptions{TotalTokens: tokens, CodebookID: rec.Codebook, RoutingID: rec.Routing + 1, Seed: 1}
-	if first {
-		o.CodebookID++
-		to.codebook, to.routing, err = codec.Train(ctx, sample, o)
-	} else {
-		to.routing, err = codec.TrainRouting(ctx, v.space.codebook, sample, o)
-	}
-	if err != nil {
-		return fmt.Errorf("colbertdb: training: %w", err)
-	}
-	tasks := make([]compaction.Task, len(v.segs))
-	for i := range tasks {
-		tasks[i] = compaction.Task{From: i, To: i + 1, Reason: "train"}
-	}
-	return e.replace(ctx, c, tasks, &to)
-}
-
-// sample draws whole live documents evenly over the segments, about limit of
-// their tokens. There are some: training starts above Options.TrainTokens.
-func (v *version) sample(ctx context.Context, limit int, tokens int64) (codec.Matrix, error) {
-	out := codec.Matrix{Dim: v.space.dim}
-	stride := int(tokens/int64(limit)) + 1
-	rep := v.space.representation()
-	var buf segment.Buffer
-	var m codec.Matrix
-	n := 0
-	for _, s := range v.segs {
-		for ord := range s.Len() {
-			if !s.isLive(ord) {
-				continue
-			}
-			if n++; n%stride != 0 {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return out, err
-			}
-			view, err := s.View(ord, rep, &buf)
-			if err != nil {
-				return out, err
-			}
-			codec.Reconstruct(v.space.codebook, v.space.dim, view, rep, &m)
-			out.Data = append(out.Data, m.Data...)
-		}
-	}
-	return out, nil
-}
-
-// liveTokens is the number of token vectors of the live documents in segments.
-func (v *version) liveTokens() (n int64) {
-	for _, s := range v.segs {
-		for ord := range s.Len() {
-			if s.isLive(ord) {
-				n += int64(s.Tokens(ord))
-			}
-		}
-	}
-	return n
 }

@@ -26,6 +26,7 @@ type Metrics struct {
 	Seals      int64         // buffers made segments
 	Merges     int64
 	Trainings  int64
+	Reroutes   int64         // segments whose postings were rewritten for a newer routing
 	Stalls     int64         // writes that waited for a seal
 	Stalled    time.Duration // time in which writes waited, for each collection
 
@@ -116,7 +117,7 @@ func (e *Engine) Metrics() Metrics {
 		Collections: e.Collections(),
 		Upserts:     s.upserts.Load(), Deletes: s.deletes.Load(),
 		Searches: s.searches.Load(), SearchTime: time.Duration(s.searchNanos.Load()),
-		Seals: s.seals.Load(), Merges: s.merges.Load(), Trainings: s.trainings.Load(),
+		Seals: s.seals.Load(), Merges: s.merges.Load(), Trainings: s.trainings.Load(), Reroutes: s.reroutes.Load(),
 		Stalls: s.stalls.Load(), Stalled: time.Duration(s.stalledNanos.Load()),
 		Replayed: s.replayed.Load(), TornBytes: s.torn.Load(),
 		UserBytes: s.userBytes.Load(), Seal: s.seal.load(), Merge: s.merge.load(), Train: s.train.load(),
@@ -163,13 +164,13 @@ type pinBudget struct {
 
 // add pins the columns of a segment, hottest first, while the budget lasts. A
 // column that cannot be read stays unpinned: whoever needs it gets the error.
-func (p *pinBudget) add(ctx context.Context, h *segHandle) {
+// It counts bytes beside, for what the segment has in memory anyway.
+func (p *pinBudget) add(ctx context.Context, h *segHandle, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.charge == nil {
 		p.charge = map[*segHandle]int64{}
 	}
-	bytes := h.MemoryBytes()
 	for _, c := range h.ColumnSizes() {
 		if p.used+bytes+c.Bytes > p.limit {
 			continue
@@ -180,6 +181,16 @@ func (p *pinBudget) add(ctx context.Context, h *segHandle) {
 	}
 	p.used += bytes
 	p.charge[h] = bytes
+}
+
+// grow changes what a segment that is still there has in memory anyway.
+func (p *pinBudget) grow(h *segHandle, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.charge[h]; ok {
+		p.used += bytes
+		p.charge[h] += bytes
+	}
 }
 
 func (p *pinBudget) remove(h *segHandle) {

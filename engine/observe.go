@@ -17,7 +17,7 @@ import (
 type counters struct {
 	upserts, deletes, searches, searchNanos    atomic.Int64
 	seals, merges, trainings, stalls, replayed atomic.Int64
-	torn                                       atomic.Int64
+	reroutes, torn                             atomic.Int64
 
 	userBytes                atomic.Int64 // of acknowledged changes
 	stalledNanos             atomic.Int64
@@ -134,12 +134,12 @@ func (e *Engine) merging(c *collection, v *version, tasks []compaction.Task, don
 	start := time.Now()
 	infos := make([]MergeInfo, len(tasks))
 	for i, t := range tasks {
-		infos[i] = MergeInfo{Collection: c.name, Reason: t.Reason}
+		infos[i] = MergeInfo{Collection: c.name, Reason: string(t.Reason)}
 		for _, s := range v.segs[t.From:t.To] {
 			m := s.Meta()
 			infos[i].Inputs = append(infos[i].Inputs, uint64(m.ID))
 			infos[i].DocumentsIn += m.Docs
-			infos[i].BytesIn += m.Bytes
+			infos[i].BytesIn += s.bytes()
 		}
 		info := infos[i]
 		e.events.emit(func(l *EventListener) { l.MergeBegin(info) })

@@ -67,6 +67,19 @@ type Options struct {
 	TrainTokens int64
 	// TrainSample bounds the token vectors that a training reads. Default: 1,048,576.
 	TrainSample int
+	// DriftTokens is the number of tokens written since the last training below
+	// which they are not compared with it. Default: a quarter of TrainTokens.
+	DriftTokens int64
+	// DriftOutliers is the share of recent tokens beyond the training's 95th
+	// percentile of residual norms, and DriftResidual the rise of the mean norm,
+	// above which another codebook is trained. Default: 0.15 and 0.10.
+	DriftOutliers, DriftResidual float64
+	// RoutingGrowth is the growth of a collection, in multiples of the tokens that
+	// its routing was made for, at which fine centroids are clustered anew.
+	// Default: 2.
+	RoutingGrowth float64
+	// DisableRetraining keeps the first codebook and routing of a collection.
+	DisableRetraining bool
 	// MaxSegmentDocuments and MaxSegmentTokens bound what merges build.
 	// Default: 65,536 and 8,388,608.
 	MaxSegmentDocuments int
@@ -96,6 +109,11 @@ func (o *Options) withDefaults() Options {
 			*p = v
 		}
 	}
+	defFloat := func(p *float64, v float64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
 	if out.SyncInterval == 0 {
 		out.SyncInterval = 100 * time.Millisecond
 	}
@@ -107,6 +125,10 @@ func (o *Options) withDefaults() Options {
 	defInt(&out.SealDocuments, 16384)
 	def(&out.TrainTokens, 200_000)
 	defInt(&out.TrainSample, 1<<20)
+	def(&out.DriftTokens, max(1, out.TrainTokens/4))
+	defFloat(&out.DriftOutliers, 0.15)
+	defFloat(&out.DriftResidual, 0.10)
+	defFloat(&out.RoutingGrowth, 2)
 	defInt(&out.MaxSegmentDocuments, segment.MaxDocuments)
 	def(&out.MaxSegmentTokens, 8<<20)
 	if out.FS == nil {
@@ -126,6 +148,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: SealDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.SealDocuments)
 	case d.MaxSegmentDocuments < 1 || d.MaxSegmentDocuments > segment.MaxDocuments:
 		return fmt.Errorf("%w: MaxSegmentDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.MaxSegmentDocuments)
+	case d.DriftTokens < 1, d.DriftOutliers < 0, d.DriftResidual < 0, d.RoutingGrowth <= 1:
+		return fmt.Errorf("%w: DriftTokens, DriftOutliers and DriftResidual must not be negative, RoutingGrowth must be above 1", ErrInvalid)
 	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.SyncInterval < 0:
 		return fmt.Errorf("%w: options must not be negative", ErrInvalid)
 	}

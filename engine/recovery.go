@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -156,8 +154,8 @@ func (e *Engine) initStore() error {
 }
 
 // loadCollections opens every collection and returns the segments they name.
-func (e *Engine) loadCollections() (named map[segment.ID]bool, err error) {
-	named = map[segment.ID]bool{}
+func (e *Engine) loadCollections() (named map[segment.ID]segmentRecord, err error) {
+	named = map[segment.ID]segmentRecord{}
 	span := segment.CollectionKeys()
 	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
@@ -180,7 +178,7 @@ func (e *Engine) loadCollections() (named map[segment.ID]bool, err error) {
 			return nil, fmt.Errorf("collection %q: %w", r.Name, err)
 		}
 		for _, s := range r.Segments {
-			named[s.ID] = true
+			named[s.ID] = s
 		}
 	}
 	return named, it.Error()
@@ -191,20 +189,14 @@ func (e *Engine) loadCollection(r collectionRecord) error {
 		return &segment.CorruptionError{Where: "collection record", Err: err}
 	}
 	c := newCollection(e, r)
-	if r.Codebook != 0 {
-		s := *c.active.space
-		var err error
-		if s.codebook, err = load(e.db, segment.CodebookKey(r.ID, r.Codebook), codec.DecodeCodebook); err != nil {
-			return fmt.Errorf("codebook %d: %w", r.Codebook, err)
-		}
-		if s.routing, err = load(e.db, segment.RoutingKey(r.ID, r.Routing), codec.DecodeRouting); err != nil {
-			return fmt.Errorf("routing %d: %w", r.Routing, err)
-		}
-		c.active = newMemtable(&s)
+	spaces, err := e.loadSpaces(&r, c.active.space)
+	if err != nil {
+		return err
 	}
-	v := &version{space: c.active.space, mems: []*memView{c.active.view()}, seq: e.seq}
+	c.active = newMemtable(spaces[r.Routing])
+	v := &version{space: c.active.space, trainedNum: r.TrainedNum, mems: []*memView{c.active.view()}, seq: e.seq}
 	for _, s := range r.Segments {
-		h, err := e.openSegment(s.ID)
+		h, err := e.openSegment(s.ID, spaces[s.Routing])
 		if err != nil {
 			return fmt.Errorf("segment %d: %w", s.ID, err)
 		}
@@ -215,11 +207,38 @@ func (e *Engine) loadCollection(r collectionRecord) error {
 			}
 			h.savedDeletes = s.Deletes
 		}
-		v.segs = append(v.segs, segView{segHandle: h, live: h.saved})
+		h.live = h.saved
+		v.segs = append(v.segs, *h)
 	}
 	c.publish(v)
 	e.byName[c.name] = c
 	return nil
+}
+
+// loadSpaces returns the spaces that a collection's record names, by routing;
+// that of 0 is flat.
+func (e *Engine) loadSpaces(r *collectionRecord, flat *space) (map[uint32]*space, error) {
+	ids, routings := r.versions()
+	codebooks := map[uint32]*codec.Codebook{}
+	for id := range ids {
+		cb, err := load(e.db, segment.CodebookKey(r.ID, id), codec.DecodeCodebook)
+		if err != nil {
+			return nil, fmt.Errorf("codebook %d: %w", id, err)
+		}
+		codebooks[id] = cb
+	}
+	spaces := map[uint32]*space{0: flat}
+	for id, codebook := range routings {
+		rt, err := load(e.db, segment.RoutingKey(r.ID, id), codec.DecodeRouting)
+		if err != nil {
+			return nil, fmt.Errorf("routing %d: %w", id, err)
+		}
+		if rt.CodebookID != codebook {
+			return nil, &segment.CorruptionError{Where: fmt.Sprintf("routing %d", id), Err: fmt.Errorf("of codebook %d, the record says %d", rt.CodebookID, codebook)}
+		}
+		spaces[id] = flat.with(codebooks[codebook], rt)
+	}
+	return spaces, nil
 }
 
 // load reads and decodes one value that must be there.
@@ -235,16 +254,30 @@ func load[T any](db *pebble.DB, key []byte, decode func([]byte) (T, error)) (out
 	return decode(val)
 }
 
-// openSegment opens an ingested segment and pins what the budget allows.
-func (e *Engine) openSegment(id segment.ID) (*segHandle, error) {
+// openSegment opens an ingested segment, which is in space s, and pins what the
+// budget allows.
+func (e *Engine) openSegment(id segment.ID, s *space) (*segView, error) {
 	r, err := segment.Open(e.db, id)
 	if err != nil {
 		return nil, err
 	}
-	h := &segHandle{Reader: r, onLeave: e.obsolete.mark, onLast: e.retire}
-	e.pins.add(e.ctx, h)
-	return h, nil
+	if got := r.Meta().CodebookID; got != s.codebookID() {
+		return nil, &segment.CorruptionError{Where: fmt.Sprintf("segment %d", id), Err: fmt.Errorf("encoded with codebook %d, the collection's record says %d", got, s.codebookID())}
+	}
+	v := &segView{segHandle: &segHandle{Reader: r, onLeave: e.leave, onLast: e.retire}, space: s}
+	bytes := r.MemoryBytes()
+	if s.coded() {
+		if v.postings, err = r.LoadPostings(s.routing.ID); err != nil {
+			return nil, err
+		}
+		bytes += v.postings.MemoryBytes()
+	}
+	e.pins.add(e.ctx, v.segHandle, bytes)
+	return v, nil
 }
+
+// leave runs when a collection has no use for a segment any more.
+func (e *Engine) leave(id segment.ID) { e.obsolete.mark(obsolete{id: id}) }
 
 // retire runs when no version holds a segment any more.
 func (e *Engine) retire(h *segHandle) {
@@ -252,71 +285,44 @@ func (e *Engine) retire(h *segHandle) {
 	id := h.Meta().ID
 	h.Close()
 	if h.obsolete.Load() {
-		e.obsolete.put(id)
+		e.obsolete.put(obsolete{id: id})
 		e.wake()
 	}
 }
 
-// obsoleteList holds the segments that no collection names any more.
-type obsoleteList struct {
-	mu  sync.Mutex
-	all map[segment.ID]bool // true: nobody reads it, so it may be excised
-}
-
-// mark notes that a segment has left its collection; put, that nobody reads it
-// any more.
-func (l *obsoleteList) mark(id segment.ID) { l.set(id, false) }
-func (l *obsoleteList) put(id segment.ID)  { l.set(id, true) }
-
-func (l *obsoleteList) set(id segment.ID, free bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all == nil {
-		l.all = map[segment.ID]bool{}
-	}
-	l.all[id] = l.all[id] || free
-}
-
-// ids returns all of them, free those that may be excised.
-func (l *obsoleteList) ids() []segment.ID  { return l.list(false) }
-func (l *obsoleteList) free() []segment.ID { return l.list(true) }
-
-func (l *obsoleteList) list(freeOnly bool) (out []segment.ID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for id, free := range l.all {
-		if free || !freeOnly {
-			out = append(out, id)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// forget notes that a segment has been excised.
-func (l *obsoleteList) forget(id segment.ID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.all, id)
-}
-
 // exciseOrphans removes segments that no collection names, and makes sure that
-// their ids are not used again.
-func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]bool) error {
+// their ids are not used again; and postings of routings that a segment's
+// record does not name.
+func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segmentRecord) error {
 	ids, err := segment.ListIDs(e.db)
 	if err != nil {
 		return err
 	}
+	var orphans []obsolete
 	for _, id := range ids {
 		e.nextSegment = max(e.nextSegment, id+1)
-		if named[id] {
+		s, ok := named[id]
+		if !ok {
+			orphans = append(orphans, obsolete{id: id})
 			continue
 		}
+		if s.Routing == 0 {
+			continue
+		}
+		routings, err := segment.ListPostings(e.db, id)
+		if err != nil {
+			return err
+		}
+		for _, r := range routings {
+			if r != s.Routing {
+				orphans = append(orphans, obsolete{id: id, routing: r})
+			}
+		}
+	}
+	for _, o := range orphans {
 		if e.opts.ReadOnly { // the next open for writing removes it
-			e.obsolete.put(id)
-			continue
-		}
-		if err := e.excise(ctx, id); err != nil {
+			e.obsolete.put(o)
+		} else if err := e.excise(ctx, o.span()); err != nil {
 			return err
 		}
 	}

@@ -35,7 +35,7 @@ type sealJob struct {
 	mt   *memtable
 	view *memView // as of the rotation
 	meta segment.Meta
-	open *segHandle // nil when no document of the buffer was live
+	open *segView // nil when no document of the buffer was live
 }
 
 // deleteJob is a delete set to be saved.
@@ -79,7 +79,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 	}
 	for _, j := range jobs {
 		if j.meta.Docs > 0 {
-			if j.open, err = e.openSegment(j.meta.ID); err != nil {
+			if j.open, err = e.openSegment(j.meta.ID, j.mt.space); err != nil {
 				return err
 			}
 		}
@@ -222,7 +222,7 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 		if j.meta.Docs == 0 {
 			continue
 		}
-		r.Segments = append(r.Segments, segmentRecord{ID: j.meta.ID})
+		r.Segments = append(r.Segments, newSegmentRecord(j.open))
 		for ord, d := range j.view.docs {
 			if j.view.isLive(ord) {
 				if err := b.Set(segment.DocumentKey(j.col.id, d.op.id), segment.EncodeDocumentRef(d.op.num), nil); err != nil {
@@ -275,7 +275,8 @@ func (e *Engine) publishSeal(low wal.FileNum, jobs []*sealJob, deletes []deleteJ
 		}
 		j.col.dropFrozen(j.mt)
 		if j.open != nil {
-			v.segs = append(v.segs, segView{segHandle: j.open, live: j.lateDeletes()})
+			j.open.live = j.lateDeletes()
+			v.segs = append(v.segs, *j.open)
 		}
 	}
 	for c, v := range next {

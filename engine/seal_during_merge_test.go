@@ -50,7 +50,7 @@ func TestSealDuringMerge(t *testing.T) {
 	}
 	e.bg.Lock()
 	v := h.c.acquire()
-	w := &mergeWork{engine: e, col: h.c, from: v.space, to: v.space}
+	w := &mergeWork{engine: e, col: h.c, to: v.space}
 	must(nil, w.merge(ctx, v.segs))
 	h.c.release(v)
 	must(h.Delete(ctx, "doc-3", "doc-17"))

@@ -132,7 +132,7 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 	}
 	s := e.searchers.Get().(*query.Searcher)
 	defer e.searchers.Put(s)
-	r, err := s.Search(ctx, q, sources, v.space.query(), query.Params{
+	r, err := s.Search(ctx, q, sources, query.Params{
 		K: req.K, Effort: req.Effort, Exact: req.Exact, NProbe: req.NProbe, NFullScores: req.NFullScores,
 		Filter: req.Filter, Explain: req.Explain, GroupBy: req.GroupBy, GroupSize: req.GroupSize,
 	})

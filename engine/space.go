@@ -6,9 +6,10 @@ import (
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
-// space is how a collection encodes and scores at one moment: its fixed
-// configuration and, once trained, its codebook and routing. It is immutable;
-// training publishes another one.
+// space is how documents are encoded: a collection's fixed configuration with a
+// codec version (codebook) and a routing version. It is immutable. A collection
+// has a current space; its buffers are always in it, its segments follow one by
+// one. docs/rfcs/0001-codec-and-routing-versions.md.
 type space struct {
 	collection uint32
 	dim        int
@@ -16,9 +17,40 @@ type space struct {
 	retainRaw  bool
 	codebook   *codec.Codebook // nil while flat
 	routing    *codec.Routing  // nil while flat
+	forQuery   query.Space
+}
+
+// newSpace returns the flat space of a new collection.
+func newSpace(collection uint32, dim int, p Profile, retainRaw bool) *space {
+	s := &space{collection: collection, dim: dim, profile: p, retainRaw: retainRaw}
+	return s.with(nil, nil)
+}
+
+// with returns the space of other versions.
+func (s *space) with(cb *codec.Codebook, rt *codec.Routing) *space {
+	out := *s
+	out.codebook, out.routing = cb, rt
+	out.forQuery = query.Space{Codebook: cb, Routing: rt, Representation: out.representation()}
+	return &out
 }
 
 func (s *space) coded() bool { return s.codebook != nil }
+
+// codebookID is the codec version, 0 while flat.
+func (s *space) codebookID() uint32 {
+	if s.codebook == nil {
+		return 0
+	}
+	return s.codebook.ID
+}
+
+// routingID is the routing version, 0 while flat.
+func (s *space) routingID() uint32 {
+	if s.routing == nil {
+		return 0
+	}
+	return s.routing.ID
+}
 
 // representation is the plane that decides the collection's scores.
 func (s *space) representation() codec.Plane {
@@ -34,8 +66,4 @@ func (s *space) segmentConfig() segment.Config {
 		Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw,
 		Codebook: s.codebook, Routing: s.routing, CollectionID: s.collection,
 	}
-}
-
-func (s *space) query() query.Space {
-	return query.Space{Codebook: s.codebook, Routing: s.routing, Representation: s.representation()}
 }

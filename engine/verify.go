@@ -54,8 +54,8 @@ func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
 			return nil, err
 		}
 	}
-	for _, id := range e.obsolete.ids() {
-		named[id] = true
+	for _, o := range e.obsolete.items() {
+		named[o.id] = true
 	}
 	ids, err := segment.ListIDs(e.db)
 	if err != nil {
@@ -81,16 +81,23 @@ func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyR
 		problem(err)
 	} else {
 		problem(e.verifyRecord(&rec))
-	}
-	cells := 0
-	if v.space.coded() {
-		cells = v.space.codebook.NumCells()
+		problem(e.verifyVersions(&rec))
 	}
 	for _, s := range v.segs {
 		named[s.Meta().ID] = true
 		r.Segments++
-		r.Bytes += s.Meta().Bytes
-		problem(s.Verify(ctx, cells))
+		r.Bytes += s.bytes()
+		cells := 0
+		if s.space.coded() {
+			cells = s.space.codebook.NumCells()
+		}
+		var stale []uint32
+		for _, o := range e.obsolete.items() {
+			if o.id == s.Meta().ID {
+				stale = append(stale, o.routing)
+			}
+		}
+		problem(s.Verify(ctx, cells, s.postings, stale...))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -114,10 +121,13 @@ func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyR
 // verifyRecord checks what hangs on a collection's record.
 func (e *Engine) verifyRecord(rec *collectionRecord) error {
 	var errs []error
-	if rec.Codebook != 0 {
-		_, err := load(e.db, segment.CodebookKey(rec.ID, rec.Codebook), codec.DecodeCodebook)
+	codebooks, routings := rec.versions()
+	for id := range codebooks {
+		_, err := load(e.db, segment.CodebookKey(rec.ID, id), codec.DecodeCodebook)
 		errs = append(errs, err)
-		_, err = load(e.db, segment.RoutingKey(rec.ID, rec.Routing), codec.DecodeRouting)
+	}
+	for id := range routings {
+		_, err := load(e.db, segment.RoutingKey(rec.ID, id), codec.DecodeRouting)
 		errs = append(errs, err)
 	}
 	for _, s := range rec.Segments {
@@ -129,6 +139,31 @@ func (e *Engine) verifyRecord(rec *collectionRecord) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// verifyVersions checks that the store has no codebooks and routings that a
+// collection's record does not name.
+func (e *Engine) verifyVersions(rec *collectionRecord) (err error) {
+	want := map[string]bool{string(segment.CollectionKey(rec.ID)): true}
+	codebooks, routings := rec.versions()
+	for id := range codebooks {
+		want[string(segment.CodebookKey(rec.ID, id))] = true
+	}
+	for id := range routings {
+		want[string(segment.RoutingKey(rec.ID, id))] = true
+	}
+	span := segment.CollectionSpans(rec.ID)[0]
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for it.First(); it.Valid(); it.Next() {
+		if !want[string(it.Key())] {
+			return fmt.Errorf("%w: the codebook or routing at key %q belongs to no segment", ErrCorruption, it.Key())
+		}
+	}
+	return it.Error()
 }
 
 // verifyIDs checks that every id of the store leads to a document of that id,

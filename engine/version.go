@@ -4,6 +4,7 @@ import (
 	"sort"
 	"sync/atomic"
 
+	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/query"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -15,17 +16,21 @@ import (
 //	       │                            last reference goes and it is obsolete)
 //	       └──► memViews ──► memtable  (frozen ones oldest first, the active last)
 type version struct {
-	space *space
-	segs  []segView // ascending document numbers
-	mems  []*memView
-	seq   uint64 // last commit that is visible
-	refs  int    // guarded by collection.vmu
+	space *space // current: of the buffers and of what is written next
+	// trainedNum is the first document number since its codebook was trained.
+	trainedNum segment.DocNum
+	segs       []segView // ascending document numbers
+	mems       []*memView
+	seq        uint64 // last commit that is visible
+	refs       int    // guarded by collection.vmu
 }
 
 // segView is a segment as one version sees it.
 type segView struct {
 	*segHandle
-	live *segment.Bitset // nil: all live
+	live     *segment.Bitset   // nil: all live
+	space    *space            // that it is in
+	postings *segment.Postings // of that space, nil while flat
 }
 
 var _ query.Source = segView{}
@@ -33,12 +38,23 @@ var _ query.Source = segView{}
 // Live returns the live bits of this version.
 func (s segView) Live() *segment.Bitset { return s.live }
 
+// Space returns how the segment is encoded.
+func (s segView) Space() *query.Space { return &s.space.forQuery }
+
 // Postings returns the posting lists, nil for a flat segment.
 func (s segView) Postings() query.Lister {
-	if p := s.Reader.Postings(); p != nil {
-		return p
+	if s.postings == nil {
+		return nil
 	}
-	return nil
+	return s.postings
+}
+
+// input is the segment as a merge reads it.
+func (s segView) input() compaction.Input {
+	return compaction.Input{
+		Reader: s.Reader, Live: s.live, Codebook: s.space.codebook,
+		Postings: s.postings, Representation: s.space.representation(),
+	}
 }
 
 func (s segView) isLive(ord int) bool { return s.live == nil || s.live.Get(ord) }
@@ -50,6 +66,15 @@ func (s segView) document(ord int) (text string, attrs []byte, err error) {
 	}
 	attrs, err = s.Attributes(ord)
 	return text, attrs, err
+}
+
+// bytes is the size of what the segment stores.
+func (s segView) bytes() int64 {
+	n := s.Meta().Bytes
+	if s.postings != nil {
+		n += s.postings.Meta().Bytes
+	}
+	return n
 }
 
 // deleted is the number of dead documents in this view.
@@ -157,5 +182,5 @@ func (c *collection) publish(v *version) {
 // caller holds Engine.mu.
 func (c *collection) next() *version {
 	cur := c.current
-	return &version{space: cur.space, segs: append([]segView(nil), cur.segs...), mems: append([]*memView(nil), cur.mems...), seq: cur.seq}
+	return &version{space: cur.space, trainedNum: cur.trainedNum, segs: append([]segView(nil), cur.segs...), mems: append([]*memView(nil), cur.mems...), seq: cur.seq}
 }

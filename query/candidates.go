@@ -24,10 +24,14 @@ const postingBudget = 64_000
 // document seen by few tokens needs no second pass:
 //
 //	estimate = Σ floor(t) + Σ over tokens seen (best(t) − floor(t))
+//
+// It works for one group of sources at a time, those of one codebook and
+// routing: pairs, floors and base are the group's, found gathers over all.
 type generator struct {
 	prober *codec.Prober
 	pairs  []pair
 	floors []float32
+	base   float32 // Σ floor(t), in excess units
 	acc    accumulator
 	found  []candidate
 }
@@ -44,7 +48,7 @@ const excessUnit = 4096
 
 // probe chooses the pairs: for each token its best n centroids, then, of all,
 // the best until the lists of the sources hold the budget.
-func (g *generator) probe(q *codec.Query, sp Space, p *Params) {
+func (g *generator) probe(q *codec.Query, sp *Space, p *Params) {
 	probes := g.prober.Probe(q, sp.Codebook, sp.Routing, p.Cells, p.NProbe)
 	g.pairs, g.floors = g.pairs[:0], g.floors[:0]
 	for t, list := range probes {
@@ -62,10 +66,10 @@ func (g *generator) probe(q *codec.Query, sp Space, p *Params) {
 	}
 }
 
-// budget drops the worst pairs beyond the posting budget and orders the rest
+// budget drops the worst pairs beyond the group's posting budget and orders the rest
 // by token, best first, so that the first time a document is seen for a token
 // is with that token's best score. It returns the number of postings left.
-func (g *generator) budget(sources []Source, limit int) int {
+func (g *generator) budget(sources []Source, members []int, limit int) int {
 	slices.SortFunc(g.pairs, func(a, b pair) int {
 		switch {
 		case a.score > b.score:
@@ -80,8 +84,8 @@ func (g *generator) budget(sources []Source, limit int) int {
 	total := 0
 	for i, p := range g.pairs {
 		n := 0
-		for _, s := range sources {
-			if l := s.Postings(); l != nil {
+		for _, i := range members {
+			if l := sources[i].Postings(); l != nil {
 				n += l.List(p.centroid).Len()
 			}
 		}
@@ -94,6 +98,10 @@ func (g *generator) budget(sources []Source, limit int) int {
 	// The floor of a token is the score of the last centroid that it kept.
 	for _, p := range g.pairs {
 		g.floors[p.token] = p.score
+	}
+	g.base = 0
+	for _, f := range g.floors {
+		g.base += float32(math.Round(float64(f) * excessUnit))
 	}
 	for i := range g.pairs {
 		p := &g.pairs[i]
@@ -118,7 +126,7 @@ func (g *generator) accumulate(ctx context.Context, index int, s Source, allowed
 		}
 	}
 	for _, ord := range g.acc.touched {
-		g.found = append(g.found, candidate{source: index, ord: int(ord), score: float32(g.acc.sum[ord])})
+		g.found = append(g.found, candidate{source: index, ord: int(ord), score: g.base + float32(g.acc.sum[ord])})
 	}
 	return nil
 }

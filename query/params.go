@@ -3,8 +3,6 @@ package query
 import (
 	"errors"
 	"fmt"
-
-	"github.com/colbertdb-go/colbertdb/codec"
 )
 
 // ErrInvalid is wrapped by errors about parameters and filters.
@@ -113,11 +111,4 @@ func (p Params) validate() error {
 		return fmt.Errorf("%w: Cells, NA, NFullScores and GroupSize must not be negative", ErrInvalid)
 	}
 	return nil
-}
-
-// Space is how the documents of the sources are encoded.
-type Space struct {
-	Codebook       *codec.Codebook // nil: flat
-	Routing        *codec.Routing  // nil: flat
-	Representation codec.Plane     // decides the scores
 }

@@ -3,7 +3,6 @@ package query
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/codec"
@@ -61,8 +60,10 @@ type Searcher struct {
 	clock   time.Time
 	res     *Result
 	sources []Source
+	groups  []group
+	spaces  []*Space    // of the sources
+	plane   codec.Plane // decides the scores
 	rank    ranking
-	sp      Space
 	p       Params
 }
 
@@ -72,7 +73,7 @@ func NewSearcher() *Searcher {
 }
 
 // Search finds the documents of the sources with the greatest MaxSim.
-func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source, sp Space, p Params) (*Result, error) {
+func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source, p Params) (*Result, error) {
 	p = p.withDefaults()
 	if err := p.validate(); err != nil {
 		return nil, err
@@ -80,14 +81,15 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s.res, s.sources, s.rank, s.sp, s.p = &Result{Params: p}, sources, ranking{sources}, sp, p
+	s.res, s.sources, s.rank, s.p = &Result{Params: p}, sources, ranking{sources}, p
+	s.formGroups()
 	s.clock = time.Now()
-	defer func() { s.res, s.sources, s.rank, s.p.Filter = nil, nil, ranking{}, nil }()
+	defer s.forget()
 	if err := s.allow(ctx); err != nil {
 		return nil, err
 	}
 	s.stage("filter")
-	s.scorer.Reset(q, sp.Codebook)
+	s.scorer.Reset(q, nil)
 	want := p.K
 	for {
 		found, err := s.find(ctx, q, want)
@@ -116,6 +118,15 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 		}
 	}
 	return s.res, nil
+}
+
+// forget lets go of what belongs to the caller.
+func (s *Searcher) forget() {
+	s.res, s.sources, s.rank, s.p.Filter = nil, nil, ranking{}, nil
+	clear(s.spaces)
+	for i := range s.groups {
+		s.groups[i].space = nil
+	}
 }
 
 // stage ends a stage: its time is added to what it took before.
@@ -160,7 +171,7 @@ func (s *Searcher) allow(ctx context.Context) error {
 // find returns the best documents, at least want of them where there are that
 // many, in order, with their deciding scores.
 func (s *Searcher) find(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
-	exhaustive := s.p.Exact || s.sp.Codebook == nil || s.matches <= 2*s.p.NA || want >= s.matches
+	exhaustive := s.p.Exact || !s.coded() || s.matches <= 2*s.p.NA || want >= s.matches
 	if !exhaustive {
 		found, err := s.generate(ctx, q, want)
 		if err != nil || found != nil {
@@ -182,10 +193,10 @@ func (s *Searcher) scan(ctx context.Context, want int) ([]candidate, error) {
 		}
 	}
 	s.gen.found = all
-	if err := s.score(ctx, s.sp.Representation, all); err != nil {
+	if err := s.score(ctx, s.plane, all); err != nil {
 		return nil, err
 	}
-	s.stage(s.sp.Representation.String())
+	s.stage(s.plane.String())
 	s.res.Exhaustive, s.res.Scored, s.res.Candidates = true, len(all), len(all)
 	if s.p.GroupBy != "" {
 		want = len(all)
@@ -199,29 +210,18 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 	p := s.p
 	limit := postingBudget
 	for {
-		s.gen.probe(q, s.sp, &p)
-		s.stage("centroids")
 		s.gen.found = s.gen.found[:0]
-		s.res.Postings = s.gen.budget(s.sources, limit)
-		for i, src := range s.sources {
-			if src.Postings() == nil {
-				for ord := range src.Len() {
-					if a := s.allowed[i]; a == nil || a.Get(ord) {
-						s.gen.found = append(s.gen.found, candidate{i, ord, math.MaxFloat32})
-					}
-				}
-				continue
-			}
-			if err := s.gen.accumulate(ctx, i, src, s.allowed[i]); err != nil {
+		s.res.Postings = 0
+		for i := range s.groups {
+			if err := s.generateGroup(ctx, q, &s.groups[i], &p, limit); err != nil {
 				return nil, err
 			}
 		}
-		s.stage("postings")
 		// A filter, or deletes, can leave few of the documents in the lists.
 		if len(s.gen.found) >= min(max(p.NA, want), s.matches) || s.p.Filter == nil && len(s.gen.found) >= max(want, p.NFullScores) {
 			break
 		}
-		if p.NProbe >= MaxNProbe || p.NProbe >= s.sp.Routing.NumCentroids() {
+		if p.NProbe >= min(MaxNProbe, s.maxCentroids()) {
 			if len(s.gen.found) < want {
 				return nil, nil
 			}
@@ -235,7 +235,11 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 	found := s.gen.found
 	tiers := s.tiers(want)
 	for i, t := range tiers {
-		if len(found) > t.keep {
+		switch {
+		case len(found) <= t.keep:
+		case i == 0:
+			found = s.selectCandidates(found, t.keep)
+		default:
 			s.rank.selectTop(found, t.keep)
 			found = found[:t.keep]
 		}
@@ -259,10 +263,10 @@ type tier struct {
 
 func (s *Searcher) tiers(want int) []tier {
 	full := max(s.p.NFullScores, want)
-	if s.sp.Representation == codec.PlaneA {
+	if s.plane == codec.PlaneA {
 		return []tier{{codec.PlaneA, max(s.p.NA, want)}}
 	}
-	return []tier{{codec.PlaneA, max(s.p.NA, full)}, {s.sp.Representation, full}}
+	return []tier{{codec.PlaneA, max(s.p.NA, full)}, {s.plane, full}}
 }
 
 // score replaces the candidates' scores by MaxSim on a plane.
@@ -275,11 +279,17 @@ func (s *Searcher) score(ctx context.Context, p codec.Plane, c []candidate) erro
 			}
 			tokens = 0
 		}
-		v, err := s.sources[c[i].source].View(c[i].ord, p, &s.buf)
+		sp := s.spaces[c[i].source]
+		plane := p
+		if sp.Codebook == nil {
+			plane = sp.Representation // has no other
+		}
+		v, err := s.sources[c[i].source].View(c[i].ord, plane, &s.buf)
 		if err != nil {
 			return fmt.Errorf("document %q: %w", s.sources[c[i].source].ExternalID(c[i].ord), err)
 		}
-		c[i].score = s.scorer.MaxSim(p, v)
+		s.scorer.SetCodebook(sp.Codebook)
+		c[i].score = s.scorer.MaxSim(plane, v)
 		tokens += v.Tokens
 	}
 	return nil
@@ -334,12 +344,14 @@ func (s *Searcher) group(found []candidate) ([]Hit, error) {
 func (s *Searcher) explain(q *codec.Query, hits []Hit) error {
 	for i := range hits {
 		h := &hits[i]
-		v, err := s.sources[h.Source].View(h.Ord, s.sp.Representation, &s.buf)
+		sp := s.spaces[h.Source]
+		v, err := s.sources[h.Source].View(h.Ord, sp.Representation, &s.buf)
 		if err != nil {
 			return err
 		}
 		h.Explain = &Explain{Tokens: make([]int32, q.Tokens), Sims: make([]float32, q.Tokens), Weights: q.Weights}
-		s.scorer.Explain(s.sp.Representation, v, h.Explain.Tokens, h.Explain.Sims)
+		s.scorer.SetCodebook(sp.Codebook)
+		s.scorer.Explain(sp.Representation, v, h.Explain.Tokens, h.Explain.Sims)
 		if err := s.explain(q, h.Passages); err != nil {
 			return err
 		}

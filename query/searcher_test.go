@@ -84,7 +84,9 @@ func TestProbingEverythingIsExact(t *testing.T) {
 			want := oracle(e.space, testQuery(t, rand.New(rand.NewPCG(4, 4)), 32), docs, nil)
 			q := testQuery(t, rand.New(rand.NewPCG(4, 4)), 32)
 			s := NewSearcher()
-			s.sources, s.rank, s.sp = spread(docs, 3, true), ranking{spread(docs, 3, true)}, e.space
+			s.sources = in(e.space, spread(docs, 3, true))
+			s.rank = ranking{s.sources}
+			s.formGroups()
 			s.res = &Result{}
 			s.p = Params{K: 10, Cells: 256, NProbe: 256, NA: 300, NFullScores: 300}
 			if err := s.allow(context.Background()); err != nil {
@@ -406,13 +408,12 @@ func TestGroups(t *testing.T) {
 }
 
 func TestInvalidParams(t *testing.T) {
-	e := encodings()[0]
 	q := testQuery(t, rand.New(rand.NewPCG(13, 13)), 4)
 	for field, p := range map[string]Params{
 		"K": {K: -1}, "NProbe": {NProbe: -1}, "NA": {NA: -1}, "NFullScores": {NFullScores: -3}, "GroupSize": {GroupSize: -1},
 		"Cells": {Cells: -3, NProbe: 1}, "effort": {Effort: 9},
 	} {
-		_, err := NewSearcher().Search(context.Background(), q, nil, e.space, p)
+		_, err := NewSearcher().Search(context.Background(), q, nil, p)
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: error %v", field, err)
 		}
@@ -436,12 +437,12 @@ func TestCancelledAndFailing(t *testing.T) {
 	cancel()
 	s := NewSearcher()
 	for _, p := range []Params{{Exact: true}, {NA: 100}} {
-		if _, err := s.Search(ctx, q, spread(docs, 1, true), e.space, p); !errors.Is(err, context.Canceled) {
+		if _, err := s.Search(ctx, q, in(e.space, spread(docs, 1, true)), p); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
 		broken := newTestSource(docs, true)
 		broken.fail = errors.New("disk")
-		if _, err := s.Search(context.Background(), q, []Source{broken}, e.space, p); !errors.Is(err, broken.fail) {
+		if _, err := s.Search(context.Background(), q, in(e.space, []Source{broken}), p); !errors.Is(err, broken.fail) {
 			t.Errorf("failing source: %v", err)
 		}
 		// The searcher is as good as before.

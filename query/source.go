@@ -10,6 +10,9 @@ import (
 // Source is a set of up to 65,536 documents that a search reads: a segment or
 // a memory buffer as one version sees it.
 type Source interface {
+	// Space is how its documents are encoded. Sources of one search may have
+	// different ones, as far as their scores are comparable.
+	Space() *Space
 	// Len is the number of documents; ordinals are below it.
 	Len() int
 	// Live says which documents exist; nil: all.
@@ -32,4 +35,11 @@ type Source interface {
 // Lister gives the documents with a token at a centroid.
 type Lister interface {
 	List(centroid uint32) segment.List
+}
+
+// Space is how the documents of a source are encoded.
+type Space struct {
+	Codebook       *codec.Codebook // nil: flat
+	Routing        *codec.Routing  // nil: flat
+	Representation codec.Plane     // decides the scores
 }

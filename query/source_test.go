@@ -23,6 +23,7 @@ type testDoc struct {
 
 // testSource is a Source in memory.
 type testSource struct {
+	space     *Space
 	docs      []testDoc
 	live      *segment.Bitset
 	postings  map[uint32][]uint16 // nil: flat
@@ -54,6 +55,7 @@ func newTestSource(docs []testDoc, coded bool) *testSource {
 	return s
 }
 
+func (s *testSource) Space() *Space                      { return s.space }
 func (s *testSource) Len() int                           { return len(s.docs) }
 func (s *testSource) Live() *segment.Bitset              { return s.live }
 func (s *testSource) ExternalID(ord int) string          { return s.docs[ord].id }
@@ -105,6 +107,14 @@ func spread(docs []testDoc, n int, coded bool) []Source {
 		out[i] = newTestSource(p, coded)
 	}
 	return out
+}
+
+// in says how the documents of test sources are encoded.
+func in(sp Space, srcs []Source) []Source {
+	for _, s := range srcs {
+		s.(*testSource).space = &sp
+	}
+	return srcs
 }
 
 const testDim = 32
@@ -225,7 +235,7 @@ func oracle(sp Space, q *codec.Query, docs []testDoc, allowed func(testDoc) bool
 
 func mustSearch(tb testing.TB, s *Searcher, q *codec.Query, srcs []Source, sp Space, p Params) *Result {
 	tb.Helper()
-	res, err := s.Search(context.Background(), q, srcs, sp, p)
+	res, err := s.Search(context.Background(), q, in(sp, srcs), p)
 	if err != nil {
 		tb.Fatal(err)
 	}

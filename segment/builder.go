@@ -42,16 +42,13 @@ type Document struct {
 // column that outgrows spillSize is written to a file of its own as it grows,
 // the small ones share files at the end.
 type Builder struct {
-	fs    vfs.FS
-	dir   string
+	files tableFiles
 	cfg   Config
 	meta  Meta
 	cols  []*columnWriter // in key order
 	docs  *docTableWriter
 	text  *textWriter
-	pairs []uint64 // centroid << 16 | ordinal
-	seen  []uint32
-	paths []string
+	posts *PostingsBuilder // nil for a flat segment
 	err   error
 }
 
@@ -66,7 +63,7 @@ func NewBuilder(fs vfs.FS, dir string, id ID, cfg Config) (*Builder, error) {
 	if (cfg.Codebook == nil) != (cfg.Routing == nil) {
 		return nil, errors.New("colbertdb: a segment has a codebook and a routing, or neither")
 	}
-	b := &Builder{fs: fs, dir: dir, cfg: cfg}
+	b := &Builder{files: tableFiles{fs: fs, dir: dir, id: id}, cfg: cfg}
 	b.meta = Meta{
 		ID: id, Collection: cfg.CollectionID, Dim: cfg.Dim,
 		Columns: codec.Columns(cfg.Dim, cfg.Profile, cfg.RetainRaw, cfg.Codebook != nil),
@@ -75,10 +72,12 @@ func NewBuilder(fs vfs.FS, dir string, id ID, cfg Config) (*Builder, error) {
 		if cfg.Codebook.ID == 0 || cfg.Routing.ID == 0 {
 			return nil, errors.New("colbertdb: a codebook or routing needs an id: 0 stands for none")
 		}
-		b.meta.CodebookID, b.meta.RoutingID, b.meta.Centroids = cfg.Codebook.ID, cfg.Routing.ID, cfg.Routing.NumCentroids()
+		b.meta.CodebookID = cfg.Codebook.ID
+		b.meta.Residuals = new(codec.ResidualStats)
+		b.posts = NewPostingsBuilder(cfg.Routing)
 	}
 	for _, c := range columnOrder {
-		b.cols = append(b.cols, &columnWriter{b: b, column: c, rule: ruleOf(c, b.meta.stride(c))})
+		b.cols = append(b.cols, &columnWriter{files: &b.files, column: c, rule: ruleOf(c, b.meta.stride(c))})
 	}
 	b.docs = &docTableWriter{w: b.column(colDocs)}
 	b.text = &textWriter{w: b.column(colText)}
@@ -131,14 +130,10 @@ func (b *Builder) add(d Document) error {
 		if n := len(d.Encoded.Centroids); n < 1 || n > v.Tokens {
 			return fmt.Errorf("colbertdb: document %q has %d routing centroids for %d tokens", d.ID, n, v.Tokens)
 		}
-		b.seen = append(b.seen[:0], d.Encoded.Centroids...)
-		slices.Sort(b.seen)
-		for _, c := range slices.Compact(b.seen) {
-			if int(c) >= b.meta.Centroids {
-				return fmt.Errorf("colbertdb: document %q: centroid %d of %d", d.ID, c, b.meta.Centroids)
-			}
-			b.pairs = append(b.pairs, uint64(c)<<16|uint64(ordinal))
+		if err := b.posts.Add(ordinal, d.Encoded.Centroids); err != nil {
+			return fmt.Errorf("colbertdb: document %q: %w", d.ID, err)
 		}
+		b.meta.Residuals.AddNorms(d.Encoded.Norms, b.cfg.Codebook)
 	}
 	if err := b.text.add(ordinal, d.Text, d.Attributes); err != nil {
 		return err
@@ -156,6 +151,14 @@ func (b *Builder) add(d Document) error {
 	return nil
 }
 
+// AddResiduals counts in the residual norms of documents that were copied from
+// a segment of the same codebook, which come without.
+func (b *Builder) AddResiduals(s *codec.ResidualStats) {
+	if b.meta.Residuals != nil {
+		b.meta.Residuals.Add(s)
+	}
+}
+
 // Len is the number of documents added so far, Tokens that of their vectors.
 func (b *Builder) Len() int      { return b.meta.Docs }
 func (b *Builder) Tokens() int64 { return b.meta.Tokens }
@@ -170,7 +173,7 @@ func (b *Builder) Finish(ctx context.Context) (Meta, []string, error) {
 		b.Abort()
 		return Meta{}, nil, b.err
 	}
-	return b.meta, b.paths, nil
+	return b.meta, b.files.paths, nil
 }
 
 func (b *Builder) finish(ctx context.Context) error {
@@ -183,8 +186,8 @@ func (b *Builder) finish(ctx context.Context) error {
 	if err := errors.Join(b.text.finish(), b.docs.finish()); err != nil {
 		return err
 	}
-	if b.meta.CodebookID != 0 {
-		if err := b.writePostings(); err != nil {
+	if b.posts != nil {
+		if err := b.posts.write(b.column(colPostings)); err != nil {
 			return err
 		}
 	}
@@ -192,10 +195,11 @@ func (b *Builder) finish(ctx context.Context) error {
 		if err := w.flush(); err != nil {
 			return err
 		}
-		b.meta.Bytes += w.bytes
+		if w.column != colPostings {
+			b.meta.Bytes += w.bytes
+		}
 	}
 	b.meta.TextBlocks, b.meta.DocChunks = b.column(colText).chunks, b.column(colDocs).chunks
-	b.meta.PostChunks = b.column(colPostings).chunks
 	if err := b.column(colMeta).put(0, 0, b.meta.encode()); err != nil {
 		return err
 	}
@@ -228,7 +232,7 @@ func (b *Builder) writeFiles(ctx context.Context) error {
 		for _, c := range w.pending {
 			if shared == nil {
 				var err error
-				if shared, err = b.create(w.column); err != nil {
+				if shared, err = b.files.create(w.column); err != nil {
 					return err
 				}
 			}
@@ -249,28 +253,40 @@ func (b *Builder) Abort() {
 			w.file = nil
 		}
 	}
-	for _, p := range b.paths {
-		_ = b.fs.Remove(p)
-	}
-	b.paths = nil
+	b.files.remove()
 	if b.err == nil {
 		b.err = errors.New("colbertdb: segment builder was aborted")
 	}
 }
 
+// tableFiles are the sstables of one segment, or of a part of it.
+type tableFiles struct {
+	fs    vfs.FS
+	dir   string
+	id    ID
+	paths []string
+}
+
 // tableFile is one sstable being written.
 type tableFile struct{ w *sstable.Writer }
 
-func (b *Builder) create(first column) (*tableFile, error) {
+func (t *tableFiles) create(first column) (*tableFile, error) {
 	// By name: the letters of columns differ in case alone, which not every
 	// file system tells apart.
-	path := b.fs.PathJoin(b.dir, fmt.Sprintf("%d-%s.sst", b.meta.ID, first))
-	f, err := b.fs.Create(path, vfs.WriteCategoryUnspecified)
+	path := t.fs.PathJoin(t.dir, fmt.Sprintf("%d-%s.sst", t.id, first))
+	f, err := t.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("colbertdb: creating %s: %w", path, err)
 	}
-	b.paths = append(b.paths, path)
-	return &tableFile{w: sstable.NewWriter(objstorageprovider.NewFileWritable(f), writerOptions(b.fs))}, nil
+	t.paths = append(t.paths, path)
+	return &tableFile{w: sstable.NewWriter(objstorageprovider.NewFileWritable(f), writerOptions(t.fs))}, nil
+}
+
+func (t *tableFiles) remove() {
+	for _, p := range t.paths {
+		_ = t.fs.Remove(p)
+	}
+	t.paths = nil
 }
 
 // close finishes and syncs the file.

@@ -141,7 +141,7 @@ var (
 
 // columnWriter cuts one column into chunks and passes them on.
 type columnWriter struct {
-	b       *Builder
+	files   *tableFiles
 	column  column
 	rule    chunkRule
 	chunk   []byte
@@ -192,7 +192,7 @@ func (w *columnWriter) flush() error {
 
 // put writes one chunk.
 func (w *columnWriter) put(ordinal, token uint32, data []byte) error {
-	key := chunkKey(w.b.meta.ID, w.column, ordinal, token)
+	key := chunkKey(w.files.id, w.column, ordinal, token)
 	value := appendSum(key, append(make([]byte, 0, len(data)+sumSize), data...))
 	w.pending = append(w.pending, chunkValue{key, value})
 	w.size += len(value)
@@ -207,7 +207,7 @@ func (w *columnWriter) put(ordinal, token uint32, data []byte) error {
 // spill moves the pending chunks to the column's own file.
 func (w *columnWriter) spill() (err error) {
 	if w.file == nil {
-		if w.file, err = w.b.create(w.column); err != nil {
+		if w.file, err = w.files.create(w.column); err != nil {
 			return err
 		}
 	}

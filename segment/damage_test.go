@@ -67,7 +67,7 @@ func TestDamagedFileIsCorruption(t *testing.T) {
 			db := open()
 			reader, err := segment.Open(db, 4)
 			if err == nil {
-				err = reader.Verify(ctx, f.cells())
+				err = f.verify(reader)
 			}
 			if !errors.Is(err, segment.ErrCorruption) {
 				t.Errorf("%s damaged: %v", name, err)
@@ -146,6 +146,10 @@ func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p, err := f.postings(r)
+	if err != nil {
+		t.Fatal(err)
+	}
 	span := segment.Span(2)
 	values := dump(t, db, span)
 	columns := map[byte]int{}
@@ -157,7 +161,7 @@ func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 		if err := db.Delete([]byte(key), nil); err != nil {
 			t.Fatal(err)
 		}
-		err := r.Verify(ctx, f.cells())
+		err := r.Verify(ctx, f.cells(), p)
 		var damage *segment.CorruptionError
 		if !errors.As(err, &damage) || !strings.Contains(damage.Where, "segment 2, column ") || !strings.Contains(damage.Error(), "missing") {
 			t.Errorf("%q deleted: %v", key, err)
@@ -171,14 +175,14 @@ func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 		if err := db.Set([]byte(key), values[string(span.Start)+"M\x00\x00\x00\x00\x00\x00\x00\x00"], nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Verify(ctx, f.cells()); !errors.Is(err, segment.ErrCorruption) {
+		if err := r.Verify(ctx, f.cells(), p); !errors.Is(err, segment.ErrCorruption) {
 			t.Errorf("stray key %q: %v", key, err)
 		}
 		if err := db.Delete([]byte(key), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := r.Verify(ctx, f.cells()); err != nil {
+	if err := r.Verify(ctx, f.cells(), p); err != nil {
 		t.Errorf("restored segment: %v", err)
 	}
 	// Every place is named, not only the first.
@@ -187,7 +191,7 @@ func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err = r.Verify(ctx, f.cells())
+	err = r.Verify(ctx, f.cells(), p)
 	for _, want := range []string{"column a, chunk 0.0", "column text, chunk 0.0"} {
 		if !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%q is not in %v", want, err)

@@ -26,8 +26,8 @@ func seal(magic string, body []byte) []byte {
 
 func FuzzMeta(f *testing.F) {
 	m := &Meta{
-		ID: 7, Dim: 8, Docs: 1025, Tokens: 2000, First: 3, Last: 1 << 60, Postings: 1999, CodebookID: 1, RoutingID: 1,
-		Centroids: 9, Columns: codec.Columns(8, codec.Balanced, true, true), DocChunks: 2, TextBlocks: 33, PostChunks: 1,
+		ID: 7, Dim: 8, Docs: 1025, Tokens: 2000, First: 3, Last: 1 << 60, CodebookID: 1,
+		Columns: codec.Columns(8, codec.Balanced, true, true), DocChunks: 2, TextBlocks: 33,
 	}
 	_, body, err := envelope.Open(m.encode(), metaMagic, Version)
 	if err != nil {
@@ -109,7 +109,7 @@ func FuzzPostings(f *testing.F) {
 	f.Add(list(nil, 1<<64-1, 2, 1), uint16(10), uint16(64))         // no such centroid
 	f.Add(list(list(nil, 5, 1), 1<<64-2, 1), uint16(9), ^uint16(0)) // wraps around
 	f.Fuzz(func(t *testing.T, b []byte, docs, centroids uint16) {
-		p := newPostings(int(centroids))
+		p := newPostings(&PostingsMeta{Centroids: int(centroids)})
 		last, err := p.decode(b, int(docs)+1, -1)
 		if err != nil {
 			return
@@ -175,7 +175,7 @@ func TestDenseListsRefused(t *testing.T) {
 		b := appendList(nil, pairs)
 		test.spoil(b)
 		b = append(binary.AppendUvarint([]byte{0}, uint64(test.card)), b...)
-		if _, err := newPostings(1).decode(b, test.docs, -1); (err == nil) != test.ok {
+		if _, err := newPostings(&PostingsMeta{Centroids: 1}).decode(b, test.docs, -1); (err == nil) != test.ok {
 			t.Errorf("%d documents of %d: %v", test.card, test.docs, err)
 		}
 	}

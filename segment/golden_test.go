@@ -99,7 +99,7 @@ func TestGoldenSegment(t *testing.T) {
 	}
 	f.check(t, r)
 	f.checkPostings(t, r)
-	if err := r.Verify(ctx, f.cells()); err != nil {
+	if err := f.verify(r); err != nil {
 		t.Error(err)
 	}
 }
@@ -131,6 +131,7 @@ func TestGoldenKeys(t *testing.T) {
 		"deletes":          segment.DeletesKey(0x0102030405060708, 9),
 		"deletes value":    segment.EncodeDeletes(live),
 		"no deletes value": segment.EncodeDeletes(nil),
+		"postings start":   segment.PostingsSpan(0x0102030405060708, 0x090a0b0c).Start,
 		"segment start":    segment.Span(0x0102030405060708).Start,
 		"segment end":      segment.Span(0x01020304050607ff).End,
 	}

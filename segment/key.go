@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -22,6 +23,7 @@ type DocNum uint64
 //	k/ <collection u32> <external id>      document number
 //	d/ <segment u64> <version u64>         delete set
 //	s/ <segment u64> <column> <ordinal u32> <token u32>   segment data
+//	s/ <segment u64> P <routing u32> <chunk u32>          its postings, a version
 const (
 	manifestPrefix   = "m/"
 	collectionPrefix = "c/"
@@ -94,6 +96,11 @@ func segmentKeys(id ID) []byte {
 	return binary.BigEndian.AppendUint64([]byte(segmentPrefix), uint64(id))
 }
 
+// PostingsSpan is the range of one version of a segment's postings.
+func PostingsSpan(id ID, routing uint32) KeyRange {
+	return prefixRange(binary.BigEndian.AppendUint32(append(segmentKeys(id), byte(colPostings)), routing))
+}
+
 // column is the byte that tells a segment's columns apart; keys sort by it.
 type column byte
 
@@ -117,7 +124,8 @@ var columnNames = map[column]string{
 func (c column) String() string { return columnNames[c] }
 
 // chunkKey is the key of the chunk that starts with a token of a document.
-// Columns that are not cut by documents count their chunks in ordinal.
+// Columns that are not cut by documents count their chunks in ordinal; postings
+// have their routing there and count in token.
 func chunkKey(id ID, c column, ordinal, token uint32) []byte {
 	key := append(segmentKeys(id), byte(c))
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(key, ordinal), token)
@@ -158,4 +166,27 @@ func ListIDs(db *pebble.DB) (ids []ID, err error) {
 		err = cerr
 	}
 	return ids, err
+}
+
+// ListPostings returns the routings that a segment has postings of in the store.
+func ListPostings(db *pebble.DB, id ID) (routings []uint32, err error) {
+	span := prefixRange(append(segmentKeys(id), byte(colPostings)))
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; {
+		key := it.Key()
+		if len(key) != len(span.Start)+8 {
+			return routings, corrupt("postings keys", 0, "key %q has %d bytes", key, len(key))
+		}
+		routing := binary.BigEndian.Uint32(key[len(span.Start):])
+		routings = append(routings, routing)
+		ok = it.SeekGE(PostingsSpan(id, routing).End)
+	}
+	if err := it.Error(); err != nil {
+		return routings, readError("postings keys", err)
+	}
+	return routings, nil
 }

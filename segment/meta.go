@@ -26,14 +26,13 @@ type Meta struct {
 	MinSeq     uint64             `json:"min_seq"`
 	MaxSeq     uint64             `json:"max_seq"`
 	CodebookID uint32             `json:"codebook"` // 0: flat
-	RoutingID  uint32             `json:"routing"`
-	Centroids  int                `json:"centroids"` // of the routing
-	Postings   int64              `json:"postings"`
 	Columns    []codec.ColumnSpec `json:"columns"`
-	Bytes      int64              `json:"bytes"` // of all values but this one
+	Bytes      int64              `json:"bytes"` // of all values but this one and postings
 	TextBlocks int                `json:"text_blocks"`
 	DocChunks  int                `json:"doc_chunks"`
-	PostChunks int                `json:"post_chunks"`
+	// Residuals says how far the documents lie from the codebook's cells; nil
+	// for a flat segment.
+	Residuals *codec.ResidualStats `json:"residuals,omitempty"`
 }
 
 // stride is the number of bytes a token has in a column, 0 where it is absent.
@@ -82,11 +81,8 @@ func (m *Meta) validate() error {
 	if m.Docs < 1 || m.Docs > MaxDocuments || m.Tokens < int64(m.Docs) || m.Last < m.First {
 		return fmt.Errorf("%d documents, %d tokens, numbers %d to %d", m.Docs, m.Tokens, m.First, m.Last)
 	}
-	if m.Centroids < 0 || m.Centroids > 1<<24 || m.DocChunks != (m.Docs+docChunk-1)/docChunk || m.TextBlocks < 1 || m.TextBlocks > m.Docs {
-		return fmt.Errorf("%d centroids, %d chunks, %d text blocks", m.Centroids, m.DocChunks, m.TextBlocks)
-	}
-	if m.Postings < 0 || m.Postings > m.Tokens || m.PostChunks < 0 || int64(m.PostChunks) > m.Postings {
-		return fmt.Errorf("%d postings of %d tokens in %d chunks", m.Postings, m.Tokens, m.PostChunks)
+	if m.DocChunks != (m.Docs+docChunk-1)/docChunk || m.TextBlocks < 1 || m.TextBlocks > m.Docs {
+		return fmt.Errorf("%d chunks, %d text blocks", m.DocChunks, m.TextBlocks)
 	}
 	for _, s := range m.Columns {
 		if s.BytesPerToken < 1 || s.BytesPerToken > 4*codec.MaxDim {

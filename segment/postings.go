@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Posting lists map a routing centroid to the documents with a token there, as
 // a roaring container without its header: a sorted array of 16-bit ordinals up
-// to maxArray of them, a bitset of 65,536 bits above. Stored in chunks of whole
-// lists: uvarint centroid − previous, uvarint cardinality, payload.
+// to maxArray of them, a bitset of 65,536 bits above. A segment has them for one
+// routing; while it moves to another, for both. Stored as a header and chunks of
+// whole lists: uvarint centroid − previous, uvarint cardinality, payload.
 const (
 	maxArray      = 4096
 	bitsetWords   = 1 << 16 / 64
@@ -28,6 +27,7 @@ const (
 //	centroid c → directory[c/64]: no bit c%64: no list
 //	             list = before + bits below c%64 → start[list] … start[list+1]
 type Postings struct {
+	meta      *PostingsMeta
 	centroids int
 	directory []rankedWord // [centroids/64, rounded up]
 	start     []uint32     // [lists+1] into arrays
@@ -41,9 +41,9 @@ type rankedWord struct {
 	before uint32 // lists of the words before
 }
 
-func newPostings(centroids int) *Postings {
+func newPostings(m *PostingsMeta) *Postings {
 	return &Postings{
-		centroids: centroids, directory: make([]rankedWord, (centroids+63)/64),
+		meta: m, centroids: m.Centroids, directory: make([]rankedWord, (m.Centroids+63)/64),
 		start: []uint32{0}, dense: map[uint32][]uint64{},
 	}
 }
@@ -111,39 +111,12 @@ func (p *Postings) Bitmap(centroid uint32) *roaring.Bitmap {
 	return b
 }
 
-func (p *Postings) bytes() int64 {
-	return int64(16*len(p.directory) + 4*cap(p.start) + 2*cap(p.arrays) + 8*bitsetWords*len(p.dense))
-}
+// Meta describes the postings as stored.
+func (p *Postings) Meta() *PostingsMeta { return p.meta }
 
-// writePostings sorts the collected pairs into lists and writes them.
-func (b *Builder) writePostings() error {
-	slices.Sort(b.pairs)
-	b.meta.Postings = int64(len(b.pairs))
-	w := b.column(colPostings)
-	var buf []byte
-	last := uint32(0)
-	for at := 0; at < len(b.pairs); {
-		c := uint32(b.pairs[at] >> 16)
-		end := at
-		for end < len(b.pairs) && uint32(b.pairs[end]>>16) == c {
-			end++
-		}
-		buf = binary.AppendUvarint(buf, uint64(c-last))
-		buf = binary.AppendUvarint(buf, uint64(end-at))
-		buf = appendList(buf, b.pairs[at:end])
-		last, at = c, end
-		if len(buf) >= postChunkSize {
-			if err := w.put(uint32(w.chunks), 0, buf); err != nil {
-				return err
-			}
-			buf, last = buf[:0], 0
-		}
-	}
-	b.pairs = nil
-	if len(buf) == 0 {
-		return nil
-	}
-	return w.put(uint32(w.chunks), 0, buf)
+// MemoryBytes is what the postings take in memory.
+func (p *Postings) MemoryBytes() int64 {
+	return int64(16*len(p.directory) + 4*cap(p.start) + 2*cap(p.arrays) + 8*bitsetWords*len(p.dense))
 }
 
 func appendList(dst []byte, pairs []uint64) []byte {
@@ -163,24 +136,36 @@ func appendList(dst []byte, pairs []uint64) []byte {
 	return dst
 }
 
-func loadPostings(db *pebble.DB, m *Meta) (*Postings, error) {
-	p := newPostings(m.Centroids)
+// LoadPostings reads the posting lists that a segment has for a routing.
+func (r *Reader) LoadPostings(routing uint32) (*Postings, error) {
+	key := chunkKey(r.meta.ID, colPostings, routing, 0)
+	raw, err := getChunk(r.db, key, nil)
+	if err != nil {
+		return nil, err
+	}
+	m, err := decodePostingsMeta(raw)
+	if err == nil {
+		err = m.validate(routing, r.meta)
+	}
+	if err != nil {
+		return nil, corrupt(describe(key), 0, "%w", err)
+	}
+	p := newPostings(m)
 	p.arrays = make([]uint16, 0, min(m.Postings, maxReserve))
 	last := -1
 	var buf []byte
-	for chunk := range m.PostChunks {
-		key := chunkKey(m.ID, colPostings, uint32(chunk), 0)
-		var err error
-		if buf, err = getChunk(db, key, buf[:0]); err != nil {
+	for chunk := range m.Chunks {
+		key := chunkKey(r.meta.ID, colPostings, routing, uint32(chunk+1))
+		if buf, err = getChunk(r.db, key, buf[:0]); err != nil {
 			return nil, err
 		}
-		if last, err = p.decode(buf, m.Docs, last); err != nil {
+		if last, err = p.decode(buf, r.meta.Docs, last); err != nil {
 			return nil, corrupt(describe(key), 0, "%w", err)
 		}
 	}
 	p.rank()
 	if p.total != m.Postings {
-		return nil, corrupt(fmt.Sprintf("segment %d, column postings", m.ID), 0, "%d postings, metadata says %d", p.total, m.Postings)
+		return nil, corrupt(fmt.Sprintf("segment %d, column postings", r.meta.ID), 0, "%d postings, their header says %d", p.total, m.Postings)
 	}
 	return p, nil
 }

@@ -74,7 +74,10 @@ func TestPostingsEqualRoaring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := reader.Postings()
+	p, err := reader.LoadPostings(4)
+	if err != nil {
+		t.Fatal(err)
+	}
 	empty := roaring.New()
 	var total int64
 	for c := range uint32(centroids) {
@@ -96,7 +99,7 @@ func TestPostingsEqualRoaring(t *testing.T) {
 	if p.Total() != total || p.Centroids() != centroids || p.List(centroids).Len() != 0 || p.List(1<<32-1).Len() != 0 {
 		t.Errorf("%d postings, want %d; %d centroids", p.Total(), total, p.Centroids())
 	}
-	if err := reader.Verify(ctx, 4); err != nil {
+	if err := reader.Verify(ctx, 4, p); err != nil {
 		t.Error(err)
 	}
 	p.Bitmap(64).Remove(5) // a copy
@@ -133,7 +136,10 @@ func BenchmarkPostingsList(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := reader.Postings()
+	p, err := reader.LoadPostings(4)
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	found, c := 0, uint32(0)
 	for b.Loop() {

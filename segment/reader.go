@@ -12,8 +12,9 @@ import (
 	"github.com/colbertdb-go/colbertdb/codec"
 )
 
-// Reader serves one segment from a store. The document table and the postings
-// are in memory from the start; token columns are read from Pebble by chunk
+// Reader serves one segment from a store. The document table is in memory from
+// the start; postings are loaded apart, since a segment can have them for two
+// routings; token columns are read from Pebble by chunk
 // until Pin loads them. Its methods may be called from many goroutines; Close
 // comes after the last of them.
 type Reader struct {
@@ -21,7 +22,6 @@ type Reader struct {
 	serial    uint64 // tells readers apart: ids are unique in a store only
 	meta      *Meta
 	docs      *docTable
-	postings  *Postings // nil for a flat segment
 	textStart []uint32
 	columns   [slots]*tokenColumn
 	lastText  atomic.Pointer[decodedText]
@@ -68,11 +68,6 @@ func Open(db *pebble.DB, id ID) (*Reader, error) {
 			col.starts = col.rule.starts(r.docs.tokenStart)
 		}
 		r.columns[c.slot()] = col
-	}
-	if m.CodebookID != 0 {
-		if r.postings, err = loadPostings(db, m); err != nil {
-			return nil, err
-		}
 	}
 	return r, nil
 }
@@ -142,9 +137,6 @@ func (r *Reader) EachAttributes(ctx context.Context, f func(ord int, attrs []byt
 	}
 	return nil
 }
-
-// Postings returns the posting lists, nil for a flat segment.
-func (r *Reader) Postings() *Postings { return r.postings }
 
 // View returns what scoring a document on plane p needs. Where the columns are
 // pinned it aliases them; else they are read into buf, and the view is valid
@@ -259,13 +251,10 @@ func (r *Reader) Unpinned() int {
 	return n
 }
 
-// MemoryBytes is what the reader keeps in memory besides pinned columns.
+// MemoryBytes is what the reader keeps in memory besides pinned columns and
+// postings.
 func (r *Reader) MemoryBytes() int64 {
-	n := int64(r.Len())*44 + int64(len(r.docs.ids)) + textBytes
-	if r.postings != nil {
-		n += r.postings.bytes()
-	}
-	return n
+	return int64(r.Len())*44 + int64(len(r.docs.ids)) + textBytes
 }
 
 // Pin loads a column, so that views of it alias memory.

@@ -193,7 +193,7 @@ func TestRoundTrip(t *testing.T) {
 					}
 					f.check(t, r)
 					f.checkPostings(t, r)
-					if err := r.Verify(ctx, f.cells()); err != nil {
+					if err := f.verify(r); err != nil {
 						t.Error(err)
 					}
 					r.Close()
@@ -207,11 +207,32 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// postings loads the segment's posting lists, nil for a flat one.
+func (f *fixture) postings(r *segment.Reader) (*segment.Postings, error) {
+	if f.cfg.Routing == nil {
+		return nil, nil
+	}
+	return r.LoadPostings(f.cfg.Routing.ID)
+}
+
+// verify is what an engine does to be sure of a segment.
+func (f *fixture) verify(r *segment.Reader) error {
+	p, err := f.postings(r)
+	if err != nil {
+		return err
+	}
+	return r.Verify(ctx, f.cells(), p)
+}
+
 func (f *fixture) checkPostings(t *testing.T, r *segment.Reader) {
 	t.Helper()
-	if f.cfg.Codebook == nil {
-		if r.Postings() != nil {
-			t.Error("a flat segment has postings")
+	p, err := f.postings(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p == nil {
+		if _, err := r.LoadPostings(1); !errors.Is(err, segment.ErrCorruption) {
+			t.Errorf("postings of a flat segment: %v", err)
 		}
 		return
 	}
@@ -226,18 +247,18 @@ func (f *fixture) checkPostings(t *testing.T, r *segment.Reader) {
 	var total int64
 	for c, w := range want {
 		var got []uint16
-		l := r.Postings().List(uint32(c))
+		l := p.List(uint32(c))
 		l.Each(func(o uint16) { got = append(got, o) })
 		if !slices.Equal(got, w) || l.Len() != len(w) {
 			t.Fatalf("centroid %d: %v, want %v", c, got, w)
 		}
-		if b := r.Postings().Bitmap(uint32(c)); int(b.GetCardinality()) != len(w) {
+		if b := p.Bitmap(uint32(c)); int(b.GetCardinality()) != len(w) {
 			t.Fatalf("centroid %d: bitmap of %d, want %d", c, b.GetCardinality(), len(w))
 		}
 		total += int64(len(w))
 	}
-	if r.Postings().Total() != total || r.Postings().List(1<<30).Len() != 0 {
-		t.Errorf("%d postings, want %d", r.Postings().Total(), total)
+	if p.Total() != total || p.List(1<<30).Len() != 0 {
+		t.Errorf("%d postings, want %d", p.Total(), total)
 	}
 }
 
@@ -264,16 +285,20 @@ func TestDensePostings(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.checkPostings(t, reader)
+	p, err := f.postings(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	dense := 0
 	for c := range rt.NumCentroids() {
-		if reader.Postings().List(uint32(c)).Bits != nil {
+		if p.List(uint32(c)).Bits != nil {
 			dense++
 		}
 	}
 	if dense == 0 {
 		t.Error("no list is dense: the test has no power")
 	}
-	if err := reader.Verify(ctx, cb.NumCells()); err != nil {
+	if err := reader.Verify(ctx, cb.NumCells(), p); err != nil {
 		t.Error(err)
 	}
 }
@@ -304,7 +329,7 @@ func TestVerifyFindsEveryDamagedValue(t *testing.T) {
 		}
 		reader, err := segment.Open(db, 6)
 		if err == nil {
-			err = reader.Verify(ctx, f.cells())
+			err = f.verify(reader)
 		}
 		if !errors.Is(err, segment.ErrCorruption) {
 			t.Errorf("%q damaged: %v", key, err)
@@ -328,7 +353,7 @@ func TestVerifyFindsEveryDamagedValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := reader.Verify(ctx, f.cells()); err != nil {
+	if err := f.verify(reader); err != nil {
 		t.Errorf("restored segment: %v", err)
 	}
 }

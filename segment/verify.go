@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -17,7 +18,10 @@ import (
 // other; that codes are below the number of cells; that text blocks decompress
 // to their length; that posting lists fit the documents. It returns all that is
 // wrong, joined, each a CorruptionError that names column and chunk.
-func (r *Reader) Verify(ctx context.Context, cells int) (err error) {
+//
+// The postings in use are p, nil for a flat segment; those of the routings in
+// stale are on their way out and are passed over.
+func (r *Reader) Verify(ctx context.Context, cells int, p *Postings, stale ...uint32) (err error) {
 	span := Span(r.meta.ID)
 	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
@@ -27,13 +31,21 @@ func (r *Reader) Verify(ctx context.Context, cells int) (err error) {
 	var errs []error
 	var total int64
 	it.First()
-	for want := range r.chunks() {
+	surplus := func(key []byte) {
+		for _, routing := range stale {
+			if span := PostingsSpan(r.meta.ID, routing); bytes.HasPrefix(key, span.Start) {
+				return
+			}
+		}
+		errs = append(errs, corrupt(describe(key), 0, "does not belong to the segment"))
+	}
+	for want := range r.chunks(p) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		key := chunkKey(r.meta.ID, want.column, want.ordinal, want.token)
 		for ; it.Valid() && slices.Compare(it.Key(), key) < 0; it.Next() {
-			errs = append(errs, corrupt(describe(it.Key()), 0, "does not belong to the segment"))
+			surplus(it.Key())
 		}
 		if !it.Valid() && it.Error() != nil {
 			return errors.Join(append(errs, readError(describe(key), it.Error()))...)
@@ -48,13 +60,13 @@ func (r *Reader) Verify(ctx context.Context, cells int) (err error) {
 		} else if err := r.verifyChunk(want, key, val, cells); err != nil {
 			errs = append(errs, err)
 		}
-		if want.column != colMeta {
+		if want.column != colMeta && want.column != colPostings {
 			total += int64(len(val))
 		}
 		it.Next()
 	}
 	for ; it.Valid(); it.Next() {
-		errs = append(errs, corrupt(describe(it.Key()), 0, "does not belong to the segment"))
+		surplus(it.Key())
 	}
 	if err := it.Error(); err != nil {
 		errs = append(errs, readError(fmt.Sprintf("segment %d", r.meta.ID), err))
@@ -62,7 +74,7 @@ func (r *Reader) Verify(ctx context.Context, cells int) (err error) {
 	if len(errs) == 0 && total != r.meta.Bytes {
 		errs = append(errs, corrupt(fmt.Sprintf("segment %d", r.meta.ID), 0, "%d bytes, metadata says %d", total, r.meta.Bytes))
 	}
-	return errors.Join(append(errs, r.verifyPostings())...)
+	return errors.Join(append(errs, r.verifyPostings(p))...)
 }
 
 // chunkRef is a chunk that a segment must have.
@@ -73,7 +85,7 @@ type chunkRef struct {
 }
 
 // chunks yields the chunks of a segment in key order.
-func (r *Reader) chunks() iter.Seq[chunkRef] {
+func (r *Reader) chunks(p *Postings) iter.Seq[chunkRef] {
 	return func(yield func(chunkRef) bool) {
 		for _, c := range columnOrder {
 			var more bool
@@ -83,7 +95,7 @@ func (r *Reader) chunks() iter.Seq[chunkRef] {
 			case colDocs:
 				more = yieldNumbered(yield, c, r.meta.DocChunks, docChunk)
 			case colPostings:
-				more = yieldNumbered(yield, c, r.meta.PostChunks, 1)
+				more = p == nil || yieldPostings(yield, p.meta)
 			case colText:
 				more = r.yieldText(yield)
 			default:
@@ -99,6 +111,15 @@ func (r *Reader) chunks() iter.Seq[chunkRef] {
 func yieldNumbered(yield func(chunkRef) bool, c column, n, step int) bool {
 	for i := range n {
 		if !yield(chunkRef{column: c, ordinal: uint32(i * step), size: -1}) {
+			return false
+		}
+	}
+	return true
+}
+
+func yieldPostings(yield func(chunkRef) bool, m *PostingsMeta) bool {
+	for i := range m.Chunks + 1 {
+		if !yield(chunkRef{column: colPostings, ordinal: m.Routing, token: uint32(i), size: -1}) {
 			return false
 		}
 	}
@@ -167,13 +188,13 @@ func (r *Reader) verifyChunk(want chunkRef, key, value []byte, cells int) error 
 }
 
 // verifyPostings checks that every document has between one posting and one a token.
-func (r *Reader) verifyPostings() error {
-	if r.postings == nil {
+func (r *Reader) verifyPostings(p *Postings) error {
+	if p == nil {
 		return nil
 	}
 	counts := make([]int, r.Len())
-	for c := range r.postings.Centroids() {
-		r.postings.List(uint32(c)).Each(func(o uint16) { counts[o]++ })
+	for c := range p.Centroids() {
+		p.List(uint32(c)).Each(func(o uint16) { counts[o]++ })
 	}
 	for ord, n := range counts {
 		if n < 1 || n > r.Tokens(ord) {

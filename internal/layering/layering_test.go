@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"cmd/colbertdb/internal/render":   {"encoder", "engine"},
 	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
 	"scripts/notices":                 nil,
+	"scripts/churn":                   {"engine", "encoder", "encoder/bundled", "codec", "query/eval"},
 	"scripts/benchmark":               {"engine", "encoder", "encoder/bundled", "encoder/onnx", "codec", "query/eval"},
 }
 

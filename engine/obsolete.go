@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// obsolete is data that no collection names any more: a segment, or with a
+// routing its postings of that routing.
+type obsolete struct {
+	id      segment.ID
+	routing uint32 // 0: all of the segment
+}
+
+func (o obsolete) span() segment.KeyRange {
+	if o.routing == 0 {
+		return segment.Span(o.id)
+	}
+	return segment.PostingsSpan(o.id, o.routing)
+}
+
+// obsoleteList holds what is obsolete and still in the store.
+type obsoleteList struct {
+	mu  sync.Mutex
+	all map[obsolete]bool // true: nobody reads it, so it may be excised
+}
+
+// mark notes that something has left its collection; put, that nobody reads it
+// any more.
+func (l *obsoleteList) mark(o obsolete) { l.set(o, false) }
+func (l *obsoleteList) put(o obsolete)  { l.set(o, true) }
+
+func (l *obsoleteList) set(o obsolete, free bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = map[obsolete]bool{}
+	}
+	l.all[o] = l.all[o] || free
+}
+
+// items returns everything, free what may be excised.
+func (l *obsoleteList) items() []obsolete { return l.list(false) }
+func (l *obsoleteList) free() []obsolete  { return l.list(true) }
+
+func (l *obsoleteList) list(freeOnly bool) (out []obsolete) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for o, free := range l.all {
+		if free || !freeOnly {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b obsolete) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.routing, b.routing))
+	})
+	return out
+}
+
+// forget notes that something has been excised.
+func (l *obsoleteList) forget(o obsolete) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, o)
+}

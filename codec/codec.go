@@ -1,6 +1,10 @@
 package codec
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/internal/simd"
+)
 
 // Profile says which planes a collection stores once it has a codebook.
 type Profile uint8
@@ -34,6 +38,14 @@ type View struct {
 	B      []byte // [Tokens][PlaneBytes(dim)]: next residual bits, then the scale byte for A+B
 	C      []byte // [Tokens][dim] int8 originals
 	Raw    []byte // [Tokens][dim] little-endian IEEE float16 originals
+}
+
+// Prefetch asks for the view's bytes to be brought near the processor. It has no
+// other effect.
+func (v View) Prefetch() {
+	for _, column := range [...][]byte{v.Codes, v.A, v.B, v.C, v.Raw} {
+		simd.Prefetch(column)
+	}
 }
 
 // PlaneBytes is the stored size of one token in plane A or plane B: two bits a

@@ -269,30 +269,46 @@ func (s *Searcher) tiers(want int) []tier {
 	return []tier{{codec.PlaneA, max(s.p.NA, full)}, {s.plane, full}}
 }
 
-// score replaces the candidates' scores by MaxSim on a plane.
+// score replaces the candidates' scores by MaxSim on a plane. Views are taken a
+// few documents ahead, so that their bytes are on the way from memory while
+// those before them are scored.
 func (s *Searcher) score(ctx context.Context, p codec.Plane, c []candidate) error {
+	const ahead = segment.BufferedViews - 1
+	var views [segment.BufferedViews]codec.View
 	tokens := 0
-	for i := range c {
+	for i := range len(c) + ahead {
+		if i < len(c) {
+			src := s.sources[c[i].source]
+			v, err := src.View(c[i].ord, s.planeOf(c[i], p), &s.buf)
+			if err != nil {
+				return fmt.Errorf("document %q: %w", src.ExternalID(c[i].ord), err)
+			}
+			v.Prefetch()
+			views[i%len(views)] = v
+		}
+		if i < ahead {
+			continue
+		}
 		if tokens > 4096 { // about every half millisecond
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			tokens = 0
 		}
-		sp := s.spaces[c[i].source]
-		plane := p
-		if sp.Codebook == nil {
-			plane = sp.Representation // has no other
-		}
-		v, err := s.sources[c[i].source].View(c[i].ord, plane, &s.buf)
-		if err != nil {
-			return fmt.Errorf("document %q: %w", s.sources[c[i].source].ExternalID(c[i].ord), err)
-		}
-		s.scorer.SetCodebook(sp.Codebook)
-		c[i].score = s.scorer.MaxSim(plane, v)
+		scored, v := &c[i-ahead], views[(i-ahead)%len(views)]
+		s.scorer.SetCodebook(s.spaces[scored.source].Codebook)
+		scored.score = s.scorer.MaxSim(s.planeOf(*scored, p), v)
 		tokens += v.Tokens
 	}
 	return nil
+}
+
+// planeOf is plane p where the candidate's source has it.
+func (s *Searcher) planeOf(c candidate, p codec.Plane) codec.Plane {
+	if sp := s.spaces[c.source]; sp.Codebook == nil {
+		return sp.Representation // has no other
+	}
+	return p
 }
 
 func (s *Searcher) hit(c candidate) Hit {

@@ -26,7 +26,8 @@ type Source interface {
 	EachAttributes(ctx context.Context, f func(ord int, attrs []byte) error) error
 	// Attributes returns those of one document, nil without.
 	Attributes(ord int) ([]byte, error)
-	// View returns what scoring on plane p needs, valid until buf is used again.
+	// View returns what scoring on plane p needs, valid until buf has served
+	// segment.BufferedViews more.
 	View(ord int, p codec.Plane, buf *segment.Buffer) (codec.View, error)
 	// Postings returns the posting lists; nil: every live document is a candidate.
 	Postings() Lister

@@ -140,7 +140,7 @@ func (r *Reader) EachAttributes(ctx context.Context, f func(ord int, attrs []byt
 
 // View returns what scoring a document on plane p needs. Where the columns are
 // pinned it aliases them; else they are read into buf, and the view is valid
-// until buf is used again.
+// until buf has served BufferedViews more.
 func (r *Reader) View(ord int, p codec.Plane, buf *Buffer) (codec.View, error) {
 	v := codec.View{Tokens: r.Tokens(ord), Exp: r.docs.exps[ord]}
 	for _, c := range planeColumns(p) {
@@ -167,14 +167,39 @@ func (r *Reader) Full(ord int, buf *Buffer) (codec.View, error) {
 	return v, nil
 }
 
-// Buffer holds the chunks that a View has read, one a column. The zero value
-// is ready; it belongs to one goroutine.
-type Buffer struct{ chunks [slots]bufferedChunk }
+// BufferedViews is how many documents' views of a plane a Buffer holds at once.
+const BufferedViews = 4
+
+// Buffer holds the chunks that Views have read, of each column those used last.
+// The zero value is ready; it belongs to one goroutine.
+type Buffer struct {
+	chunks [slots][BufferedViews]bufferedChunk
+	clock  uint64
+}
 
 type bufferedChunk struct {
 	reader uint64 // serial
 	first  uint32
+	used   uint64 // by the clock
 	data   []byte
+}
+
+// chunk returns where a chunk is, or the least recently used place for it.
+func (b *Buffer) chunk(slot int, reader uint64, first uint32) (c *bufferedChunk, found bool) {
+	b.clock++
+	c = &b.chunks[slot][0]
+	for i := range b.chunks[slot] {
+		at := &b.chunks[slot][i]
+		if at.reader == reader && at.first == first {
+			at.used = b.clock
+			return at, true
+		}
+		if at.used < c.used {
+			c = at
+		}
+	}
+	c.used = b.clock
+	return c, false
 }
 
 // tokens returns the records of a document in one column.
@@ -192,8 +217,8 @@ func (r *Reader) tokens(c column, ord int, buf *Buffer) ([]byte, error) {
 	if col.starts != nil {
 		first = col.starts[sort.Search(len(col.starts), func(i int) bool { return int(col.starts[i]) > ord })-1]
 	}
-	b := &buf.chunks[c.slot()]
-	if b.reader != r.serial || b.first != first {
+	b, found := buf.chunk(c.slot(), r.serial, first)
+	if !found {
 		b.reader = 0 // until it is read whole
 		var err error
 		if b.data, err = r.readChunk(col, int(first), int(to-from), b.data[:0]); err != nil {

@@ -26,6 +26,7 @@ type kernels struct {
 	expandAB      func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8)
 	quantize      func(dst []int8, src []float32, scale float32) int
 	f16ToF32      func(dst []float32, src []byte)
+	prefetch      func(b []byte)
 
 	linearRows func(left int) int
 	linearTile func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32)
@@ -61,6 +62,7 @@ var generic = &kernels{
 	expandAB:   expandABGeneric,
 	quantize:   quantizeGeneric,
 	f16ToF32:   f16ToF32Generic,
+	prefetch:   func([]byte) {},
 	linearRows: linearRows6,
 	linearTile: linearTileGeneric,
 	matMulTile: matMulTileGeneric,
@@ -146,6 +148,18 @@ func F16ToF32(dst []float32, src []byte) {
 		active.f16ToF32(dst[:eights], src[:2*eights])
 	}
 	f16ToF32Generic(dst[eights:], src[2*eights:])
+}
+
+// maxPrefetch bounds what one call asks for: a document's plane A, and as much of
+// its plane C as is read before the processor sees that it is read in order.
+const maxPrefetch = 8 << 10
+
+// Prefetch asks for the beginning of b to be brought into the second-level
+// cache. It has no other effect.
+func Prefetch(b []byte) {
+	if len(b) > 0 {
+		active.prefetch(b[:min(len(b), maxPrefetch)])
+	}
 }
 
 func check(ok bool, name string) {

@@ -57,6 +57,7 @@ var avx2 = kernels{
 	f16ToF32: func(dst []float32, src []byte) {
 		f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
 	},
+	prefetch:   func(b []byte) { prefetchAVX2(&b[0], len(b)) },
 	linearRows: linearRows6,
 	linearTile: func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
 		tile := linear6AVX2
@@ -223,6 +224,9 @@ func expandABAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a, b 
 
 //go:noescape
 func quantizeAVX2(dst *int8, src *float32, eights int, scale float32) int
+
+//go:noescape
+func prefetchAVX2(p *byte, n int)
 
 //go:noescape
 func f16ToF32AVX2(dst *float32, src *byte, eights int)

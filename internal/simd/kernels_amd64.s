@@ -326,3 +326,18 @@ quantize8:
 	MOVQ AX, ret+32(FP)
 	VZEROUPPER
 	RET
+
+// func prefetchAVX2(p *byte, n int)
+// Every line that the n bytes from p on touch.
+TEXT ·prefetchAVX2(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), SI
+	MOVQ n+8(FP), CX
+	ADDQ SI, CX
+	ANDQ $~63, SI
+
+prefetchline:
+	PREFETCHT1 (SI)
+	ADDQ $64, SI
+	CMPQ SI, CX
+	JLT  prefetchline
+	RET

@@ -463,6 +463,21 @@ func TestToF16RoundsToNearest(t *testing.T) {
 	}
 }
 
+func TestPrefetchTakesAnyBytes(t *testing.T) {
+	onEveryTier(t, func(t *testing.T) {
+		b := make([]byte, 3*maxPrefetch)
+		for _, n := range []int{0, 1, 63, 64, 65, maxPrefetch, len(b)} {
+			Prefetch(b[:n])
+			Prefetch(b[len(b)-n:])
+		}
+		for _, x := range b {
+			if x != 0 {
+				t.Fatal("wrote")
+			}
+		}
+	})
+}
+
 func benchmarkTiers(b *testing.B, pairs int, f func()) {
 	for _, name := range Tiers() {
 		b.Run(name, func(b *testing.B) {

@@ -84,6 +84,17 @@ func CollectionSpans(collection uint32) []KeyRange {
 	return []KeyRange{prefixRange(CollectionKey(collection)), DocumentKeys(collection)}
 }
 
+// StoreSpans are the ranges of everything but document numbers, delete sets and
+// segments: what follows from nothing else in a store.
+func StoreSpans() []KeyRange {
+	return []KeyRange{
+		{Start: []byte{0}, End: []byte(deletesPrefix)},
+		{Start: prefixRange([]byte(deletesPrefix)).End, End: []byte(documentPrefix)},
+		{Start: prefixRange([]byte(documentPrefix)).End, End: []byte(segmentPrefix)},
+		{Start: prefixRange([]byte(segmentPrefix)).End, End: []byte{0xff}},
+	}
+}
+
 // DeletesKey is the key of a version of a segment's delete set.
 func DeletesKey(id ID, version uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte(deletesPrefix), uint64(id)), version)

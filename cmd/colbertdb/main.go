@@ -41,6 +41,7 @@ type commandLine struct {
 	Checkpoint checkpointCmd `cmd:"" help:"Make a copy of the store that shares its files."`
 	Backup     backupCmd     `cmd:"" help:"Write the store to one file, compressed and checksummed."`
 	Restore    restoreCmd    `cmd:"" help:"Make a store of a backup, or of a chain of them."`
+	Repair     repairCmd     `cmd:"" help:"Say what damage has cost, and make a store of the rest."`
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
 	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

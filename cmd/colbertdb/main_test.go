@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,6 +18,9 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"corrupt": corrupt,
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("COLBERTDB_DB", e.WorkDir+"/db")
 			e.Setenv("COLBERTDB_MODEL", "")
@@ -22,4 +28,26 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// corrupt flips a bit of the largest of some files: corrupt PATTERN OFFSET.
+func corrupt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: corrupt PATTERN OFFSET")
+	}
+	paths, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var path string
+	var b []byte
+	for _, p := range paths {
+		content, err := os.ReadFile(p)
+		ts.Check(err)
+		if len(content) > len(b) {
+			path, b = p, content
+		}
+	}
+	b[at] ^= 1
+	ts.Check(os.WriteFile(path, b, 0o644))
 }

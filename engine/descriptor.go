@@ -46,7 +46,7 @@ type File struct {
 }
 
 const (
-	descriptorMagic = "CDBP"
+	descriptorMagic = "CDBI"
 	descriptorName  = "CHECKPOINT"
 	incompleteName  = "INCOMPLETE"
 )

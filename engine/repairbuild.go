@@ -66,7 +66,7 @@ func (r *repair) rebuildCollection(ctx context.Context, db *pebble.DB, b *pebble
 		if err := db.Ingest(ctx, paths); err != nil {
 			return err
 		}
-		out := segmentRecord{ID: id}
+		out := segmentRecord{ID: id, Codebook: s.record.Codebook, Routing: s.record.Routing}
 		if s.whole && s.live.Count() < s.reader.Len() {
 			out.Deletes = s.record.Deletes + 1
 			if err := b.Set(segment.DeletesKey(id, out.Deletes), segment.EncodeDeletes(s.live), nil); err != nil {
@@ -83,7 +83,28 @@ func (r *repair) rebuildCollection(ctx context.Context, db *pebble.DB, b *pebble
 		}
 		rec.Segments = append(rec.Segments, out)
 	}
-	return b.Set(segment.CollectionKey(rec.ID), rec.encode(), nil)
+	if err := b.Set(segment.CollectionKey(rec.ID), rec.encode(), nil); err != nil {
+		return err
+	}
+	return r.dropVersions(b, &rec)
+}
+
+// dropVersions leaves out the codebooks and routings of segments that are lost.
+func (r *repair) dropVersions(b *pebble.Batch, rec *collectionRecord) error {
+	keep := map[string]bool{string(segment.CollectionKey(rec.ID)): true}
+	codebooks, routings := rec.versions()
+	for id := range codebooks {
+		keep[string(segment.CodebookKey(rec.ID, id))] = true
+	}
+	for id := range routings {
+		keep[string(segment.RoutingKey(rec.ID, id))] = true
+	}
+	return r.each(segment.CollectionSpans(rec.ID)[0], func(key, _ []byte) error {
+		if keep[string(key)] {
+			return nil
+		}
+		return b.Delete(key, nil)
+	})
 }
 
 // rebuildSegment writes the sstables of a segment. One that lost documents gets a
@@ -120,7 +141,7 @@ func (r *repair) rebuildSegment(ctx context.Context, c *repairCollection, s *rep
 // sense of one, assign gives its centroids.
 func (r *repair) addReadable(ctx context.Context, b *segment.Builder, s *repairSegment, assign func(codec.View) []uint32) error {
 	centroids := make([][]uint32, s.reader.Len())
-	if p := s.reader.Postings(); p != nil {
+	if p := s.postings; p != nil {
 		for c := range p.Centroids() {
 			p.List(uint32(c)).Each(func(ord uint16) { centroids[ord] = append(centroids[ord], uint32(c)) })
 		}

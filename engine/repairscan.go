@@ -29,6 +29,7 @@ type repairSegment struct {
 	reader   *segment.Reader // nil: nothing of it can be read
 	codebook *codec.Codebook
 	routing  *codec.Routing
+	postings *segment.Postings // nil: flat, or they cannot be read
 	live     *segment.Bitset // documents that count; nil with reader nil
 	whole    bool            // every chunk of it is good
 }
@@ -119,22 +120,44 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 		return lost(err)
 	}
 	cells := 0
-	if m := reader.Meta(); m.CodebookID != 0 {
-		if s.codebook, err = load(r.db, segment.CodebookKey(c.record.ID, m.CodebookID), codec.DecodeCodebook); err != nil {
-			return lost(fmt.Errorf("its codebook %d: %w", m.CodebookID, err))
+	if rec.Codebook != reader.Meta().CodebookID {
+		return lost(fmt.Errorf("it is encoded with codebook %d, the collection's record says %d", reader.Meta().CodebookID, rec.Codebook))
+	}
+	var broken error
+	if rec.Codebook != 0 {
+		if s.codebook, err = load(r.db, segment.CodebookKey(c.record.ID, rec.Codebook), codec.DecodeCodebook); err != nil {
+			return lost(fmt.Errorf("its codebook %d: %w", rec.Codebook, err))
 		}
-		if s.routing, err = load(r.db, segment.RoutingKey(c.record.ID, m.RoutingID), codec.DecodeRouting); err != nil {
-			return lost(fmt.Errorf("its routing %d: %w", m.RoutingID, err))
+		if s.routing, err = load(r.db, segment.RoutingKey(c.record.ID, rec.Routing), codec.DecodeRouting); err != nil {
+			return lost(fmt.Errorf("its routing %d: %w", rec.Routing, err))
 		}
 		cells = s.codebook.NumCells()
+		s.postings, broken = reader.LoadPostings(rec.Routing)
 	}
 	s.reader, s.live = reader, segment.NewBitset(reader.Len(), true)
-	if err := reader.Verify(ctx, cells); err != nil {
-		r.scanDocuments(c, s, where, err)
+	if broken == nil {
+		broken = reader.Verify(ctx, cells, s.postings, r.stale(rec)...)
+	}
+	if broken != nil {
+		r.scanDocuments(c, s, where, broken)
 	} else {
 		s.whole = true
 	}
 	return ctx.Err()
+}
+
+// stale are the routings of postings that a segment has and does not use.
+func (r *repair) stale(rec segmentRecord) (out []uint32) {
+	routings, err := segment.ListPostings(r.db, rec.ID)
+	if err != nil {
+		return nil // Verify finds it too
+	}
+	for _, routing := range routings {
+		if routing != rec.Routing {
+			out = append(out, routing)
+		}
+	}
+	return out
 }
 
 // scanDocuments finds the documents of a damaged segment that can be read.

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -31,25 +32,29 @@ type collection struct {
 	name   string
 	config collectionRecord // as created; never changes
 
-	record collectionRecord // as stored; guarded by Engine.pub
+	record collectionRecord // as stored; guarded by Engine.pub, or by opening while at rest
 
 	// Guarded by Engine.mu.
-	active  *memtable
+	active  *memtable   // nil at rest
 	frozen  []*memtable // oldest first
 	nextNum segment.DocNum
 	lastSeq uint64
 	// unsealedSince is the time of the oldest change that is in the log alone,
 	// zero where there is none.
 	unsealedSince time.Time
-	dropped       bool
 	alive         context.Context // ends when the collection is dropped or the store closes
 	drop          context.CancelFunc
 	stalls        stallGauge
 	cloned        map[*segHandle]bool  // live bits copied for the commit group in hand
 	refs          map[string]storedRef // what the store has for the ids of that group
 
+	dropped atomic.Bool
+	used    atomic.Int64 // Engine.clock at its last use
+	opening sync.Mutex   // taken before Engine.mu
+
 	vmu     sync.Mutex
-	current *version
+	current *version // nil at rest
+	users   int      // versions acquired and not yet released, and writes
 }
 
 // CollectionOption changes how Engine.Collection opens a collection.
@@ -109,7 +114,6 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 			return err
 		}
 		c = newCollection(e, r)
-		c.publish(&version{space: c.active.space, mems: []*memView{c.active.view()}})
 		e.byName[name] = c
 		e.events.emit(func(l *EventListener) { l.CollectionCreated(name) })
 		return nil
@@ -147,23 +151,28 @@ func (e *Engine) writeCollection(s *storeState, r *collectionRecord) error {
 }
 
 func newCollection(e *Engine, r collectionRecord) *collection {
-	profile, _ := codec.ParseProfile(r.Profile) // checked when it was created
-	s := newSpace(r.ID, r.Dim, profile, r.RetainRaw)
-	c := &collection{
-		engine: e, id: r.ID, name: r.Name, config: r, record: r, nextNum: r.NextNum,
-		active: newMemtable(s), cloned: map[*segHandle]bool{},
-	}
+	config := r
+	config.Segments = nil // those of the record count
+	c := &collection{engine: e, id: r.ID, name: r.Name, config: config, record: r, nextNum: r.NextNum}
 	c.alive, c.drop = context.WithCancel(e.ctx)
 	return c
+}
+
+// flatSpace is the space of a collection without a codebook.
+func (c *collection) flatSpace() *space {
+	profile, _ := codec.ParseProfile(c.config.Profile) // checked when it was created or loaded
+	return newSpace(c.id, c.config.Dim, profile, c.config.RetainRaw)
 }
 
 // Collection opens a collection; ErrCollectionNotFound names those that exist.
 func (e *Engine) Collection(name string, opts ...CollectionOption) (*Collection, error) {
 	e.mu.Lock()
-	c, closed := e.byName[name], e.isClosed
-	names := make([]string, 0, len(e.byName))
-	for n := range e.byName {
-		names = append(names, n)
+	c, closed := e.byName[name], e.closed()
+	var names []string
+	if c == nil {
+		for n := range e.byName {
+			names = append(names, n)
+		}
 	}
 	e.mu.Unlock()
 	if closed {
@@ -207,15 +216,25 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
+		c.opening.Lock() // whoever is opening it has done so before
 		e.mu.Lock()
 		delete(e.byName, name)
-		c.dropped = true
-		for _, s := range c.current.segs {
-			s.leave()
+		c.dropped.Store(true)
+		if c.current != nil {
+			for _, s := range c.current.segs {
+				s.leave()
+			}
+			c.active, c.frozen = newMemtable(c.current.space), nil
+			c.publish(&version{space: c.current.space, mems: []*memView{c.active.view()}, seq: e.seq})
+			e.noteUnsealed(c)
+		} else {
+			for _, s := range c.record.Segments {
+				e.obsolete.put(obsolete{id: s.ID})
+			}
 		}
-		c.active, c.frozen = newMemtable(c.active.space), nil
-		c.publish(&version{space: c.current.space, mems: []*memView{c.active.view()}, seq: e.seq})
+		delete(e.mergeable, c)
 		e.mu.Unlock()
+		c.opening.Unlock()
 		e.events.emit(func(l *EventListener) { l.CollectionDropped(name) })
 		c.drop()
 		return nil
@@ -247,7 +266,11 @@ func (h *Collection) Upsert(ctx context.Context, docs ...Document) (seq uint64, 
 	if err != nil {
 		return 0, err
 	}
-	p := &pending{col: h.c, ops: make([]op, len(docs)), space: h.c.space()}
+	p, err := h.c.begin(len(docs))
+	if err != nil {
+		return 0, err
+	}
+	defer p.end()
 	for i := range docs {
 		d := &docs[i]
 		if err := d.validate(h.c.config.Dim); err != nil {
@@ -309,7 +332,11 @@ func (h *Collection) Delete(ctx context.Context, ids ...string) (DeleteResult, e
 	if len(ids) == 0 {
 		return DeleteResult{}, fmt.Errorf("%w: no ids", ErrInvalid)
 	}
-	p := &pending{col: h.c, ops: make([]op, len(ids)), space: h.c.space()}
+	p, err := h.c.begin(len(ids))
+	if err != nil {
+		return DeleteResult{}, err
+	}
+	defer p.end()
 	for i, id := range ids {
 		if id == "" || len(id) > MaxIDBytes {
 			return DeleteResult{}, fmt.Errorf("%w: document id must have 1 to %d bytes, %.40q has %d", ErrInvalid, MaxIDBytes, id, len(id))
@@ -326,44 +353,67 @@ func (h *Collection) Delete(ctx context.Context, ids ...string) (DeleteResult, e
 // Get returns a document with its vectors as the collection represents them;
 // ErrNotFound where there is none.
 func (h *Collection) Get(ctx context.Context, id string) (*Document, error) {
-	e := h.c.engine
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e.mu.Lock() // the id map belongs to the newest version: take both together
-	if e.isClosed {
-		e.mu.Unlock()
+	if h.c.engine.closed() {
 		return nil, ErrClosed
 	}
-	v := h.c.acquire()
-	src, ord, err := h.c.locate(v, id)
-	e.mu.Unlock()
-	defer h.c.release(v)
-	if err != nil {
-		return nil, err
-	}
-	if src == nil {
-		return nil, fmt.Errorf("%w: %q in collection %q", ErrNotFound, id, h.c.name)
-	}
-	return v.load(src, ord, true)
-}
-
-// locate finds the live document with an id in the current version. The caller
-// holds Engine.mu.
-func (c *collection) locate(v *version, id string) (source, int, error) {
-	for i, m := range append(c.frozen[:len(c.frozen):len(c.frozen)], c.active) {
-		if ord, ok := m.byID[id]; ok {
-			return v.mems[i], ord, nil
+	for {
+		d, stale, err := h.c.get(id)
+		if err != nil {
+			return nil, err
+		}
+		if d != nil {
+			return d, nil
+		}
+		if !stale {
+			return nil, fmt.Errorf("%w: %q in collection %q", ErrNotFound, id, h.c.name)
 		}
 	}
+}
+
+// get reads the live document with an id, nil where there is none. The store's
+// id map may be newer than the version in hand: stale says that a seal came in
+// between, so that the id leads to a document that only a later version has.
+func (c *collection) get(id string) (d *Document, stale bool, err error) {
+	v, err := c.acquire()
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { c.release(v) }()
+	c.engine.mu.Lock() // the ids of the buffers belong to the current version
+	for i, m := range append(c.frozen[:len(c.frozen):len(c.frozen)], c.active) {
+		if ord, ok := m.byID[id]; ok {
+			old := v
+			v = c.hold() // cannot fail: the collection is held open
+			c.engine.mu.Unlock()
+			c.release(old)
+			d, err = v.load(v.mems[i], ord, true)
+			return d, false, err
+		}
+	}
+	c.engine.mu.Unlock()
 	num, ok, err := c.lookup(id)
 	if err != nil || !ok {
-		return nil, 0, err
+		return nil, false, err
 	}
-	if i, ord, ok := v.find(num); ok && v.segs[i].isLive(ord) {
-		return v.segs[i], ord, nil
+	i, ord, found := v.find(num)
+	if !found {
+		return nil, !c.isCurrent(v), nil
 	}
-	return nil, 0, nil
+	if !v.segs[i].isLive(ord) {
+		return nil, false, nil
+	}
+	d, err = v.load(v.segs[i], ord, true)
+	return d, false, err
+}
+
+// isCurrent reports whether no newer version than v has been published.
+func (c *collection) isCurrent(v *version) bool {
+	c.vmu.Lock()
+	defer c.vmu.Unlock()
+	return c.current == v
 }
 
 // lookup reads the document number that the store has for an id. The document
@@ -419,7 +469,11 @@ func (h *Collection) All(ctx context.Context, opts ...ScanOption) iter.Seq2[*Doc
 			yield(nil, ErrClosed)
 			return
 		}
-		v := h.c.acquire()
+		v, err := h.c.acquire()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
 		defer h.c.release(v)
 		for _, src := range v.sources() {
 			for ord := range src.Len() {
@@ -459,23 +513,9 @@ func (h *Collection) Compact(ctx context.Context) error {
 	})
 }
 
-// space is how new documents are encoded.
-func (c *collection) space() *space {
-	v := c.acquire()
-	defer c.release(v)
-	return v.space
-}
-
 // stored returns the collection's record.
 func (c *collection) stored() collectionRecord {
 	c.engine.pub.Lock()
 	defer c.engine.pub.Unlock()
 	return c.record.clone()
-}
-
-// close lets go of the current version.
-func (c *collection) close() {
-	if c.current != nil {
-		c.release(c.current)
-	}
 }

@@ -33,6 +33,19 @@ type pending struct {
 	done    chan struct{}
 }
 
+// begin starts a batch of n operations; end must follow. The collection stays
+// open until then.
+func (c *collection) begin(n int) (*pending, error) {
+	v, err := c.acquire()
+	if err != nil {
+		return nil, err
+	}
+	c.unref(v) // only the collection is kept, not the segments of this version
+	return &pending{col: c, ops: make([]op, n), space: v.space}, nil
+}
+
+func (p *pending) end() { p.col.unuse() }
+
 // commit hands a batch to the committer and waits for it. A context that ends
 // while the batch waits in the queue does not take it back: the call still
 // waits, so that its answer is true.
@@ -169,7 +182,7 @@ func (e *Engine) commitGroup(group []*pending) {
 // prepare makes a batch ready for the log under Engine.mu: its collection still
 // exists, and its documents are encoded in the space that the buffer has now.
 func (p *pending) prepare() error {
-	if p.col.dropped {
+	if p.col.dropped.Load() {
 		return fmt.Errorf("%w: %q was dropped", ErrCollectionNotFound, p.col.name)
 	}
 	for i := range p.ops {
@@ -300,6 +313,9 @@ func (c *collection) kill(v *version, id string) (found bool, err error) {
 		} else {
 			s.live = s.live.Clone()
 		}
+		if c.cloned == nil {
+			c.cloned = map[*segHandle]bool{}
+		}
 		c.cloned[s.segHandle] = true
 	}
 	s.live.Clear(ord)
@@ -314,8 +330,13 @@ func (c *collection) finish(v *version) {
 	}
 	v.mems = append(v.mems, c.active.view())
 	c.publish(v)
-	c.engine.considerSeal(c)
-	clear(c.cloned)
+	e := c.engine
+	e.noteUnsealed(c)
+	e.considerSeal(c)
+	if len(c.cloned) > 0 {
+		e.mergeable[c] = struct{}{}
+	}
+	c.cloned = nil
 }
 
 // freeze ends the active buffer; the next seal takes it. The caller holds

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -50,9 +51,14 @@ type Engine struct {
 	nextColl    uint32
 	walLow      wal.FileNum
 	byName      map[string]*collection
-	roomCh      chan struct{} // closed and replaced when buffers have shrunk
-	sealErr     error         // of the last background seal
-	isClosed    bool
+	opened      map[*collection]struct{} // those that are not at rest (opening.go)
+	unsealed    map[*collection]struct{} // those of which something is in the log alone
+	mergeable   map[*collection]struct{} // those that a merge may be due for
+	sealedSeq   uint64                   // Seq of the manifest that was loaded
+	roomCh      chan struct{}            // closed and replaced when buffers have shrunk
+	sealErr     error                    // of the last background seal
+	isClosed    atomic.Bool
+	clock       atomic.Int64 // counts openings; orders the uses of collections
 
 	obsolete  obsoleteList
 	pins      pinBudget
@@ -81,8 +87,9 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	opts := o.withDefaults()
 	e := &Engine{
 		dir: dir, fs: opts.FS, opts: opts,
-		guard:   newGuard(opts.Logger),
-		byName:  map[string]*collection{},
+		guard:  newGuard(opts.Logger),
+		byName: map[string]*collection{},
+		opened: map[*collection]struct{}{}, unsealed: map[*collection]struct{}{}, mergeable: map[*collection]struct{}{},
 		roomCh:  make(chan struct{}),
 		commits: make(chan *pending, 256),
 		work:    make(chan struct{}, 1),
@@ -126,11 +133,11 @@ func OpenMem(o *Options) (*Engine, error) {
 // the log; nothing needs to be flushed first.
 func (e *Engine) Close() error {
 	e.mu.Lock()
-	if e.isClosed {
+	if e.isClosed.Load() {
 		e.mu.Unlock()
 		return ErrClosed
 	}
-	e.isClosed = true
+	e.isClosed.Store(true)
 	close(e.closing)
 	close(e.roomCh)
 	e.mu.Unlock()
@@ -141,8 +148,8 @@ func (e *Engine) Close() error {
 	defer e.bg.Unlock()
 	e.pub.Lock()
 	defer e.pub.Unlock()
-	for _, c := range e.sorted() {
-		c.close()
+	for c := range e.opened {
+		c.unref(c.current)
 	}
 	return e.closeFiles()
 }
@@ -189,12 +196,14 @@ func (e *Engine) maintain(ctx context.Context) error {
 	e.bg.Lock()
 	defer e.bg.Unlock()
 	if !e.opts.DisableAutoCompaction {
-		for _, c := range e.snapshot() {
+		due := e.takeMergeable()
+		for i, c := range due {
 			err := e.train(ctx, c)
 			if err == nil {
 				err = e.mergeDue(ctx, c)
 			}
 			if err != nil && (c.alive.Err() == nil || e.ctx.Err() != nil) { // not because it was dropped
+				e.markMergeable(due[i:])
 				return fmt.Errorf("collection %q: %w", c.name, err)
 			}
 		}
@@ -213,7 +222,7 @@ func (e *Engine) wake() {
 // signalRoom lets blocked writers look again. The caller holds Engine.mu.
 func (e *Engine) signalRoom(err error) {
 	e.sealErr = err
-	if !e.isClosed {
+	if !e.isClosed.Load() {
 		close(e.roomCh)
 		e.roomCh = make(chan struct{})
 	}
@@ -231,7 +240,7 @@ func (c *collection) waitForRoom(ctx context.Context) error {
 		for _, m := range c.frozen {
 			size += m.bytes
 		}
-		room, err, closed := e.roomCh, e.sealErr, e.isClosed
+		room, err, closed := e.roomCh, e.sealErr, e.isClosed.Load()
 		e.mu.Unlock()
 		switch {
 		case closed:
@@ -299,11 +308,7 @@ func (e *Engine) holding(ctx context.Context, lock *sync.Mutex, f func(context.C
 	return f(ctx)
 }
 
-func (e *Engine) closed() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.isClosed
-}
+func (e *Engine) closed() bool { return e.isClosed.Load() }
 
 // sorted returns the collections by id. The caller holds Engine.mu, or no
 // other goroutine is left.

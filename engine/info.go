@@ -78,16 +78,22 @@ func (e *Engine) Collections() []CollectionInfo {
 	return out
 }
 
-// Info describes the collection. It reads metadata, never documents.
+// Info describes the collection. It reads metadata, never documents. Of one at
+// rest it tells what the record says, which is all but tiers, columns and debt;
+// so it does of one that cannot be opened.
 func (h *Collection) Info() CollectionInfo {
 	c := h.c
-	v := c.acquire()
+	if info, ok := c.restingInfo(); ok {
+		return info
+	}
+	v, err := c.acquire()
+	if err != nil {
+		return c.describe(c.flatSpace())
+	}
 	defer c.release(v)
 	s := v.space
-	info := CollectionInfo{
-		Name: c.name, Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: c.config.Model,
-		Segments: len(v.segs), Representation: s.representation().String(), LastSeq: v.seq,
-	}
+	info := c.describe(s)
+	info.Segments, info.LastSeq = len(v.segs), v.seq
 	info.Documents, info.Tokens = v.counts()
 	for _, m := range v.mems {
 		info.Buffered += int64(m.liveDocs)
@@ -107,6 +113,43 @@ func (h *Collection) Info() CollectionInfo {
 		}
 	}
 	return info
+}
+
+// describe fills in what follows from configuration and space.
+func (c *collection) describe(s *space) CollectionInfo {
+	return CollectionInfo{
+		Name: c.name, Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: c.config.Model,
+		Representation: s.representation().String(),
+	}
+}
+
+// restingInfo describes a flat collection at rest from its record.
+func (c *collection) restingInfo() (info CollectionInfo, ok bool) {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	if v := c.hold(); v != nil {
+		c.release(v)
+		return info, false
+	}
+	r := &c.record
+	if r.Codebook != 0 || c.dropped.Load() {
+		return info, false
+	}
+	info = c.describe(c.flatSpace())
+	info.Segments = len(r.Segments)
+	for _, s := range r.Segments {
+		if s.Docs == 0 { // not counted: its segment has to be read
+			return info, false
+		}
+		info.Documents += int64(s.Docs - s.Dead)
+		info.Tokens += s.Tokens - s.DeadTokens
+		info.Bytes += s.Bytes
+		info.Deleted += int64(s.Dead)
+	}
+	c.engine.mu.Lock()
+	info.LastSeq = max(c.lastSeq, c.engine.sealedSeq)
+	c.engine.mu.Unlock()
+	return info, true
 }
 
 // addSegments adds up what the segments' metadata says.

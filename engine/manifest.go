@@ -50,11 +50,28 @@ type segmentRecord struct {
 	// Codebook and Routing are the versions that it is in, 0: flat.
 	Codebook uint32 `json:"codebook,omitempty"`
 	Routing  uint32 `json:"routing,omitempty"`
+	// What Info tells of a collection that is not open: documents, tokens and
+	// bytes of the segment, and how many of the former the delete set holds.
+	Docs       int   `json:"docs,omitempty"`
+	Tokens     int64 `json:"tokens,omitempty"`
+	Bytes      int64 `json:"bytes,omitempty"`
+	Dead       int   `json:"dead,omitempty"`
+	DeadTokens int64 `json:"dead_tokens,omitempty"`
 }
 
-// newSegmentRecord names an open segment.
+// newSegmentRecord names an open segment with its saved delete set.
 func newSegmentRecord(s *segView) segmentRecord {
-	return segmentRecord{ID: s.Meta().ID, Deletes: s.savedDeletes, Codebook: s.space.codebookID(), Routing: s.space.routingID()}
+	r := segmentRecord{ID: s.Meta().ID, Deletes: s.savedDeletes, Codebook: s.space.codebookID(), Routing: s.space.routingID()}
+	r.count(segView{segHandle: s.segHandle, live: s.saved})
+	return r
+}
+
+// count fills in what a segment holds.
+func (r *segmentRecord) count(s segView) {
+	m := s.Meta()
+	docs, tokens := s.liveCounts()
+	r.Docs, r.Tokens, r.Bytes = m.Docs, m.Tokens, m.Bytes
+	r.Dead, r.DeadTokens = m.Docs-int(docs), m.Tokens-tokens
 }
 
 // versions returns the codebooks that the record names, and the routings with

@@ -32,7 +32,10 @@ type replacement struct {
 // mergeDue runs the merges that the planner asks for. The caller holds Engine.bg.
 func (e *Engine) mergeDue(ctx context.Context, c *collection) error {
 	for range 64 { // a bound on the work of one wake-up
-		v := c.acquire()
+		v, err := c.acquire()
+		if err != nil {
+			return err
+		}
 		tasks := compaction.Plan(v.metas(), e.compactionOptions(v.space))
 		c.release(v)
 		if len(tasks) == 0 {
@@ -56,7 +59,10 @@ func (e *Engine) perform(ctx context.Context, c *collection, tasks []compaction.
 		}
 	}
 	if len(merges) < len(tasks) {
-		v := c.acquire() // the plan's: rerouting moves no segment to another place
+		v, err := c.acquire() // the plan's: rerouting moves no segment to another place
+		if err != nil {
+			return err
+		}
 		defer c.release(v)
 		for _, t := range tasks {
 			if t.Reason == compaction.ReasonRouting {
@@ -77,7 +83,10 @@ func (e *Engine) compact(ctx context.Context, c *collection) error {
 	if err := e.train(ctx, c); err != nil {
 		return err
 	}
-	v := c.acquire()
+	v, err := c.acquire()
+	if err != nil {
+		return err
+	}
 	tasks := compaction.PlanAll(v.metas(), e.compactionOptions(v.space))
 	c.release(v)
 	return e.perform(ctx, c, tasks)
@@ -110,7 +119,10 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.alive, cancel)()
-	v := c.acquire()
+	v, err := c.acquire()
+	if err != nil {
+		return err
+	}
 	defer c.release(v)
 	w := &mergeWork{engine: e, col: c, to: v.space, trained: to}
 	if to != nil {
@@ -165,7 +177,10 @@ func (w *mergeWork) merge(ctx context.Context, inputs []segView) error {
 // coded space: scores change their representation, so none may stay behind.
 func (w *mergeWork) mergeNew(ctx context.Context) error {
 	for w.first {
-		v := w.col.acquire()
+		v, err := w.col.acquire()
+		if err != nil {
+			return err
+		}
 		fresh := v.segs[:0:0]
 		for _, s := range v.segs {
 			if !w.has(s.Meta().ID) {

@@ -18,6 +18,7 @@ import (
 // since it was opened. docs/operations.md says what each means and when to worry.
 type Metrics struct {
 	Collections []CollectionInfo // by name
+	Opened      int              // collections that are not at rest
 
 	Upserts    int64         // documents
 	Deletes    int64         // documents
@@ -127,6 +128,9 @@ func (e *Engine) Metrics() Metrics {
 	for i, name := range query.Stages {
 		m.Stages = append(m.Stages, StageMetrics{name, s.stages[i].load()})
 	}
+	e.mu.Lock()
+	m.Opened = len(e.opened)
+	e.mu.Unlock()
 	m.PinnedBytes, m.PinBudget = e.pins.usage()
 	s.mu.Lock()
 	m.BackgroundError, m.BackgroundErrorAt = s.backgroundError, s.backgroundAt

@@ -84,6 +84,10 @@ type Options struct {
 	// Default: 65,536 and 8,388,608.
 	MaxSegmentDocuments int
 	MaxSegmentTokens    int64
+	// MaxOpenCollections is the number of collections that stay open without
+	// being used: their document tables, postings and pinned columns are in
+	// memory, where one at rest has its record alone. Default: 1,024.
+	MaxOpenCollections int
 	// DisableAutoCompaction leaves merging to Compact.
 	DisableAutoCompaction bool
 	// FS is the file system. Default: the operating system's.
@@ -131,6 +135,7 @@ func (o *Options) withDefaults() Options {
 	defFloat(&out.RoutingGrowth, 2)
 	defInt(&out.MaxSegmentDocuments, segment.MaxDocuments)
 	def(&out.MaxSegmentTokens, 8<<20)
+	defInt(&out.MaxOpenCollections, 1024)
 	if out.FS == nil {
 		out.FS = vfs.Default
 	}
@@ -150,7 +155,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: MaxSegmentDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.MaxSegmentDocuments)
 	case d.DriftTokens < 1, d.DriftOutliers < 0, d.DriftResidual < 0, d.RoutingGrowth <= 1:
 		return fmt.Errorf("%w: DriftTokens, DriftOutliers and DriftResidual must not be negative, RoutingGrowth must be above 1", ErrInvalid)
-	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.SyncInterval < 0:
+	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.MaxOpenCollections < 1, d.SyncInterval < 0:
 		return fmt.Errorf("%w: options must not be negative", ErrInvalid)
 	}
 	return nil

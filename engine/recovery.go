@@ -129,6 +129,7 @@ func (e *Engine) loadManifest() error {
 		return fmt.Errorf("%w: %q has format %d, this program reads up to %d", ErrFormatTooNew, e.dir, s.Format, FormatVersion)
 	}
 	e.storeID, e.seq, e.nextSegment, e.nextColl, e.walLow = s.StoreID, s.Seq, s.NextSegment, s.NextCollection, s.WALLow
+	e.sealedSeq = s.Seq
 	return nil
 }
 
@@ -153,7 +154,8 @@ func (e *Engine) initStore() error {
 	return e.guard.write(func() error { return e.db.Set(segment.ManifestKey(), s.encode(), pebble.Sync) })
 }
 
-// loadCollections opens every collection and returns the segments they name.
+// loadCollections reads the record of every collection and returns the segments
+// they name. Nothing of them is opened yet (opening.go).
 func (e *Engine) loadCollections() (named map[segment.ID]segmentRecord, err error) {
 	named = map[segment.ID]segmentRecord{}
 	span := segment.CollectionKeys()
@@ -188,30 +190,7 @@ func (e *Engine) loadCollection(r collectionRecord) error {
 	if _, err := codec.ParseProfile(r.Profile); err != nil {
 		return &segment.CorruptionError{Where: "collection record", Err: err}
 	}
-	c := newCollection(e, r)
-	spaces, err := e.loadSpaces(&r, c.active.space)
-	if err != nil {
-		return err
-	}
-	c.active = newMemtable(spaces[r.Routing])
-	v := &version{space: c.active.space, trainedNum: r.TrainedNum, mems: []*memView{c.active.view()}, seq: e.seq}
-	for _, s := range r.Segments {
-		h, err := e.openSegment(s.ID, spaces[s.Routing])
-		if err != nil {
-			return fmt.Errorf("segment %d: %w", s.ID, err)
-		}
-		if s.Deletes != 0 {
-			decode := func(b []byte) (*segment.Bitset, error) { return segment.DecodeDeletes(b, h.Len()) }
-			if h.saved, err = load(e.db, segment.DeletesKey(s.ID, s.Deletes), decode); err != nil {
-				return fmt.Errorf("deletes of segment %d: %w", s.ID, err)
-			}
-			h.savedDeletes = s.Deletes
-		}
-		h.live = h.saved
-		v.segs = append(v.segs, *h)
-	}
-	c.publish(v)
-	e.byName[c.name] = c
+	e.byName[r.Name] = newCollection(e, r)
 	return nil
 }
 
@@ -358,10 +337,17 @@ func (e *Engine) replay() (wal.ReplayInfo, error) {
 }
 
 func (c *collection) replay(ops []op, seq uint64) error {
-	p := &pending{col: c, ops: ops, space: c.active.space}
+	held, err := c.acquire()
+	if err != nil {
+		return err
+	}
+	defer c.release(held)
+	p := &pending{col: c, ops: ops, space: held.space}
 	if err := p.encode(); err != nil {
 		return err
 	}
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
 	v := c.next()
 	if _, err := c.apply(v, ops, p.docs, seq); err != nil {
 		return err

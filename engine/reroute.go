@@ -28,7 +28,10 @@ func (e *Engine) reroute(ctx context.Context, c *collection, s segView) (err err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.alive, cancel)()
-	v := c.acquire()
+	v, err := c.acquire()
+	if err != nil {
+		return err
+	}
 	defer c.release(v)
 	id, to := s.Meta().ID, v.space
 	defer func() {

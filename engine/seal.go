@@ -88,6 +88,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 		return err
 	}
 	e.publishSeal(low, jobs, deletes)
+	e.closeIdle()
 	return e.retireLog(ctx, low)
 }
 
@@ -95,7 +96,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state storeState, jobs []*sealJob, deletes []deleteJob, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := e.sorted()
+	all := byID(e.unsealed)
 	if !slices.ContainsFunc(all, force) {
 		return 0, storeState{}, nil, nil, nil
 	}
@@ -240,7 +241,9 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 				return err
 			}
 		}
-		record(d.col).segment(d.handle.Meta().ID).Deletes = d.version
+		r := record(d.col).segment(d.handle.Meta().ID)
+		r.Deletes = d.version
+		r.count(segView{segHandle: d.handle, live: d.live})
 	}
 	for c, r := range changed {
 		if err := b.Set(segment.CollectionKey(c.id), r.encode(), nil); err != nil {
@@ -281,6 +284,11 @@ func (e *Engine) publishSeal(low wal.FileNum, jobs []*sealJob, deletes []deleteJ
 	}
 	for c, v := range next {
 		c.finish(v)
+		e.mergeable[c] = struct{}{}
+	}
+	for _, d := range deletes {
+		e.noteUnsealed(d.col)
+		e.mergeable[d.col] = struct{}{}
 	}
 	e.walLow = low
 	e.signalRoom(nil)

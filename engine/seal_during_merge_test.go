@@ -49,7 +49,8 @@ func TestSealDuringMerge(t *testing.T) {
 		}
 	}
 	e.bg.Lock()
-	v := h.c.acquire()
+	v, err := h.c.acquire()
+	must(nil, err)
 	w := &mergeWork{engine: e, col: h.c, to: v.space}
 	must(nil, w.merge(ctx, v.segs))
 	h.c.release(v)

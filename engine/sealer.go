@@ -58,7 +58,7 @@ func (e *Engine) armSealer(timer *time.Timer) {
 	if e.opts.SealAge > 0 {
 		now := time.Now()
 		e.mu.Lock()
-		for _, c := range e.byName {
+		for c := range e.unsealed {
 			// A buffer that is overdue failed to seal: it has to wait for the
 			// next write, or a full age.
 			if at := c.unsealedSince; !at.IsZero() && now.Sub(at) < e.opts.SealAge {

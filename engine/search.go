@@ -118,7 +118,10 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 		return nil, err
 	}
 	encoded := time.Since(start)
-	v := h.c.acquire()
+	v, err := h.c.acquire()
+	if err != nil {
+		return nil, err
+	}
 	defer h.c.release(v)
 	srcs := v.sources()
 	sources := make([]query.Source, len(srcs))

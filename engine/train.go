@@ -27,7 +27,10 @@ const (
 // change their representation; otherwise segments follow one by one, by the
 // tasks that the planner makes of them. The caller holds Engine.bg.
 func (e *Engine) train(ctx context.Context, c *collection) (err error) {
-	v := c.acquire()
+	v, err := c.acquire()
+	if err != nil {
+		return err
+	}
 	defer c.release(v)
 	tokens := v.liveTokens()
 	rec := c.stored()
@@ -148,11 +151,8 @@ func (v *version) sample(ctx context.Context, limit int, tokens int64) (codec.Ma
 // liveTokens is the number of token vectors of the live documents in segments.
 func (v *version) liveTokens() (n int64) {
 	for _, s := range v.segs {
-		for ord := range s.Len() {
-			if s.isLive(ord) {
-				n += int64(s.Tokens(ord))
-			}
-		}
+		_, tokens := s.liveCounts()
+		n += tokens
 	}
 	return n
 }

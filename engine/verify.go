@@ -70,13 +70,20 @@ func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
 }
 
 func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyReport, named map[segment.ID]bool) error {
-	v := c.acquire()
-	defer c.release(v)
 	problem := func(err error) {
 		if err != nil {
 			r.Problems = append(r.Problems, fmt.Errorf("collection %q: %w", c.name, damage(err)))
 		}
 	}
+	v, err := c.acquire()
+	if err != nil {
+		r.Problems = append(r.Problems, damage(err))
+		for _, s := range c.record.Segments {
+			named[s.ID] = true
+		}
+		return nil
+	}
+	defer c.release(v)
 	if rec, err := load(e.db, segment.CollectionKey(c.id), decodeCollection); err != nil {
 		problem(err)
 	} else {

@@ -143,15 +143,8 @@ func (v *version) find(num segment.DocNum) (seg, ord int, ok bool) {
 	return seg, ord, ok
 }
 
-// acquire returns the current version; release must follow.
-func (c *collection) acquire() *version {
-	c.vmu.Lock()
-	defer c.vmu.Unlock()
-	c.current.refs++
-	return c.current
-}
-
-func (c *collection) release(v *version) {
+// unref gives up one reference to a version.
+func (c *collection) unref(v *version) {
 	c.vmu.Lock()
 	v.refs--
 	last := v.refs == 0
@@ -174,7 +167,7 @@ func (c *collection) publish(v *version) {
 	c.current = v
 	c.vmu.Unlock()
 	if old != nil {
-		c.release(old)
+		c.unref(old)
 	}
 }
 

@@ -1,6 +1,10 @@
 package codec
 
-import "math"
+import (
+	"math"
+
+	"github.com/colbertdb-go/colbertdb/internal/simd"
+)
 
 // Residual norms tell how well the cells still fit: documents of a kind that
 // the codebook was not trained on lie farther from their cells. A norm is at
@@ -93,4 +97,26 @@ func (s *ResidualStats) Scaled(tokens int64) *ResidualStats {
 		out.Histogram[i] = c * tokens / s.Tokens
 	}
 	return &out
+}
+
+// Distortion estimates the mean squared error of the vectors that plane p of a
+// document stands for: 0 for the originals. A level is the mean of what it stands
+// for, so that a reconstruction is shorter than the vector by its error, and the
+// scale byte tells how long it was: error² = 1 − length².
+func Distortion(v View, dim int, p Plane) float64 {
+	rows := v.A
+	switch p {
+	case PlaneA:
+	case PlaneB:
+		rows = v.B
+	default:
+		return 0
+	}
+	pb := PlaneBytes(dim)
+	var sum float64
+	for at := pb - 1; at < len(rows); at += pb {
+		length := factorUnit / float64(simd.Factor(rows[at]))
+		sum += max(0, 1-length*length)
+	}
+	return sum / float64(max(1, v.Tokens))
 }

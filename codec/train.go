@@ -24,6 +24,9 @@ type TrainOptions struct {
 	Iterations int
 	// Seed makes training repeatable: the same on any number of cores.
 	Seed uint64
+	// Distortion is the mean squared error of the sample's vectors, as Distortion
+	// estimates it: the vectors to come lie that much farther from the cells.
+	Distortion float64
 	// CodebookID and RoutingID name the results.
 	CodebookID, RoutingID uint32
 }
@@ -95,7 +98,7 @@ func Train(ctx context.Context, sample Matrix, o TrainOptions) (*Codebook, *Rout
 		return nil, nil, err
 	}
 	t.residuals(cb, sample)
-	t.residualNorms(cb, sample, heldOut)
+	t.residualNorms(cb, sample, heldOut, o.Distortion)
 	rt, err := t.routing(ctx, cb, o)
 	return cb, rt, err
 }
@@ -175,7 +178,7 @@ func (t *trainer) split() (train, heldOut []int32) {
 }
 
 // residualNorms measures the distribution that drift is compared with.
-func (t *trainer) residualNorms(cb *Codebook, sample Matrix, heldOut []int32) {
+func (t *trainer) residualNorms(cb *Codebook, sample Matrix, heldOut []int32, distortion float64) {
 	stride := max(1, len(heldOut)*t.dim/residualSampleSize)
 	scale := codebookScale(t.dim)
 	row := Matrix{Dim: t.dim}
@@ -189,7 +192,7 @@ func (t *trainer) residualNorms(cb *Codebook, sample Matrix, heldOut []int32) {
 			res := float64(x*scale - float32(cell[d])*cb.step())
 			norm += res * res
 		}
-		norms = append(norms, float32(math.Sqrt(norm)/float64(scale)))
+		norms = append(norms, float32(math.Sqrt(norm/float64(scale*scale)+distortion)))
 	}
 	slices.Sort(norms)
 	cb.ResidualNorm = float32(mean(norms))

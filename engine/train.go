@@ -39,12 +39,12 @@ func (e *Engine) train(ctx context.Context, c *collection) (err error) {
 		return nil
 	}
 	defer e.training(c, due == trainFirst, tokens)(&err)
-	sample, err := v.sample(ctx, e.opts.TrainSample, tokens)
+	sample, distortion, err := v.sample(ctx, e.opts.TrainSample, tokens)
 	if err != nil {
 		return err
 	}
 	cb, rt := v.space.codebook, (*codec.Routing)(nil)
-	o := codec.TrainOptions{TotalTokens: tokens, CodebookID: rec.Codebook, RoutingID: rec.Routing + 1, Seed: 1}
+	o := codec.TrainOptions{TotalTokens: tokens, CodebookID: rec.Codebook, RoutingID: rec.Routing + 1, Distortion: distortion, Seed: 1}
 	if due == trainRouting {
 		rt, err = codec.TrainRouting(ctx, cb, sample, o)
 	} else {
@@ -118,9 +118,10 @@ func (v *version) outdated() (n int) {
 }
 
 // sample draws whole live documents evenly over the segments, about limit of
-// their tokens. There are some: training starts above Options.TrainTokens.
-func (v *version) sample(ctx context.Context, limit int, tokens int64) (codec.Matrix, error) {
-	out := codec.Matrix{Dim: v.space.dim}
+// their tokens, with their mean squared error. There are some: training starts
+// above Options.TrainTokens.
+func (v *version) sample(ctx context.Context, limit int, tokens int64) (out codec.Matrix, distortion float64, err error) {
+	out.Dim = v.space.dim
 	stride := int(tokens/int64(limit)) + 1
 	var buf segment.Buffer
 	var m codec.Matrix
@@ -135,17 +136,18 @@ func (v *version) sample(ctx context.Context, limit int, tokens int64) (codec.Ma
 				continue
 			}
 			if err := ctx.Err(); err != nil {
-				return out, err
+				return out, 0, err
 			}
 			view, err := s.View(ord, rep, &buf)
 			if err != nil {
-				return out, err
+				return out, 0, err
 			}
+			distortion += codec.Distortion(view, s.space.dim, rep) * float64(view.Tokens)
 			codec.Reconstruct(s.space.codebook, s.space.dim, view, rep, &m)
 			out.Data = append(out.Data, m.Data...)
 		}
 	}
-	return out, nil
+	return out, distortion / float64(max(1, out.Len())), nil
 }
 
 // liveTokens is the number of token vectors of the live documents in segments.

@@ -56,6 +56,13 @@ func (r *roll) open(fs vfs.FS, cfg CollectionConfig) {
 	}
 }
 
+func (r *roll) acquire() *version {
+	r.t.Helper()
+	v, err := r.h.c.acquire()
+	r.must(err)
+	return v
+}
+
 func (r *roll) must(err error) {
 	r.t.Helper()
 	if err != nil {
@@ -116,7 +123,7 @@ func (r *roll) train() {
 func (r *roll) step() (reason compaction.Reason, ok bool) {
 	r.t.Helper()
 	err := r.e.background(context.Background(), func(ctx context.Context) error {
-		v := r.h.c.acquire()
+		v := r.acquire()
 		tasks := compaction.Plan(v.metas(), r.e.compactionOptions(v.space))
 		r.h.c.release(v)
 		if len(tasks) == 0 {
@@ -131,7 +138,7 @@ func (r *roll) step() (reason compaction.Reason, ok bool) {
 
 // spaces is the number of spaces that the current version's sources are in.
 func (r *roll) spaces() int {
-	v := r.h.c.acquire()
+	v := r.acquire()
 	defer r.h.c.release(v)
 	seen := map[[2]uint32]bool{}
 	for _, s := range v.segs {
@@ -267,7 +274,7 @@ func TestRollToAnotherCodebook(t *testing.T) {
 			if before.RecentOutliers <= 0.15 {
 				t.Fatalf("no drift to see: %+v", before)
 			}
-			reader := r.h.c.acquire()
+			reader := r.acquire()
 			r.train()
 			after := r.h.Info()
 			if after.CodebookID != 2 || after.Debt.StaleSegments == 0 || r.spaces() != 2 {
@@ -295,7 +302,7 @@ func TestRollToAnotherCodebook(t *testing.T) {
 					r.must(r.e.Close())
 					r.open(fs, cfg)
 					r.check()
-					reader = r.h.c.acquire()
+					reader = r.acquire()
 				}
 			}
 			if steps < 3 || codebook == 0 {
@@ -357,7 +364,7 @@ func TestRollToAnotherRouting(t *testing.T) {
 			}
 			r.check()
 			ids := func() (out []segment.ID) {
-				v := r.h.c.acquire()
+				v := r.acquire()
 				defer r.h.c.release(v)
 				for _, s := range v.segs {
 					out = append(out, s.Meta().ID)

@@ -21,7 +21,6 @@ type Query struct {
 	Scale       []float32 // [Tokens]: component = I8 · Scale
 	Weights     []float32 // [Tokens] of their similarities in MaxSim
 	packed      []int8    // blocks of simd's lanes
-	packedF32   []float32 // [blocks][Dim][16]
 }
 
 // NewQuery validates, normalises and quantises the token vectors of a query;
@@ -54,11 +53,6 @@ func NewQuery(m Matrix, weights []float32) (*Query, error) {
 		simd.QuantizeInt8(q.I8[t*q.Dim:(t+1)*q.Dim], row, 127/top)
 	}
 	q.packed = packLanes(nil, q.I8, q.Dim)
-	size := q.Dim * simd.Lanes
-	q.packedF32 = make([]float32, q.blocks()*size)
-	for b := range q.blocks() {
-		simd.PackLanesF32(q.packedF32[b*size:], q.F32[b*size:min((b+1)*size, len(q.F32))], q.Dim)
-	}
 	return q, nil
 }
 

@@ -24,6 +24,7 @@ type Scorer struct {
 	rows    []int8
 	factors []int32 // of the rows
 	rowsF32 []float32
+	lanes   []float32 // the query's packed float32 vectors; empty until they are used
 	best    [][simd.Lanes]int32
 	bestF32 [][simd.Lanes]float32
 	ids     [][simd.Lanes]int32
@@ -41,7 +42,7 @@ func (s *Scorer) Reset(q *Query, cb *Codebook) {
 	s.q, s.cb = q, cb
 	s.rows, s.factors = resize(s.rows, rowBatch*q.Dim), resize(s.factors, rowBatch)
 	s.best, s.ids = resize(s.best, q.blocks()), resize(s.ids, q.blocks())
-	s.sims = resize(s.sims, q.Tokens)
+	s.sims, s.lanes = resize(s.sims, q.Tokens), s.lanes[:0]
 }
 
 // SetCodebook sets the codebook of the documents to come and keeps the query.
@@ -146,6 +147,9 @@ func (s *Scorer) argmaxInt(p Plane, v View) {
 // maxRaw leaves each query token's maximum in s.bestF32, and where in s.ids.
 func (s *Scorer) maxRaw(v View) {
 	dim := s.q.Dim
+	if len(s.lanes) == 0 {
+		s.packF32()
+	}
 	s.rowsF32, s.bestF32 = resize(s.rowsF32, rowBatchF32*dim), resize(s.bestF32, s.q.blocks())
 	for b := range s.bestF32 {
 		s.bestF32[b] = lowestF32
@@ -153,7 +157,16 @@ func (s *Scorer) maxRaw(v View) {
 	for first := 0; first < v.Tokens; first += rowBatchF32 {
 		n := min(rowBatchF32, v.Tokens-first)
 		simd.F16ToF32(s.rowsF32[:n*dim], v.Raw[2*first*dim:])
-		simd.ArgmaxRowsF32(s.q.packedF32, s.rowsF32, n, dim, int32(first), s.bestF32, s.ids)
+		simd.ArgmaxRowsF32(s.lanes, s.rowsF32, n, dim, int32(first), s.bestF32, s.ids)
+	}
+}
+
+// packF32 packs the query's vectors into s.lanes.
+func (s *Scorer) packF32() {
+	block := simd.Lanes * s.q.Dim
+	s.lanes = resize(s.lanes, s.q.blocks()*block)
+	for b := range s.q.blocks() {
+		simd.PackLanesF32(s.lanes[b*block:], s.q.F32[b*block:min((b+1)*block, len(s.q.F32))], s.q.Dim)
 	}
 }
 

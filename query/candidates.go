@@ -34,6 +34,9 @@ type generator struct {
 	base   float32 // Σ floor(t), in excess units
 	acc    accumulator
 	found  []candidate
+
+	starts  []int  // groupByToken's: where each token's pairs begin
+	ordered []pair // and the pairs before
 }
 
 // pair is a centroid that one query token probes.
@@ -108,8 +111,24 @@ func (g *generator) budget(sources []Source, members []int, limit int) int {
 		// At least one unit: to be seen at the floor is more than not to be seen.
 		p.excess = 1 + uint32(math.Round(float64(p.score-g.floors[p.token])*excessUnit))
 	}
-	slices.SortStableFunc(g.pairs, func(a, b pair) int { return a.token - b.token })
+	g.groupByToken()
 	return total
+}
+
+// groupByToken orders the pairs by token, those of one token as they were.
+func (g *generator) groupByToken() {
+	g.starts = append(g.starts[:0], make([]int, len(g.floors)+1)...)
+	for _, p := range g.pairs {
+		g.starts[p.token+1]++
+	}
+	for t := range g.floors {
+		g.starts[t+1] += g.starts[t]
+	}
+	g.ordered = append(g.ordered[:0], g.pairs...)
+	for _, p := range g.ordered {
+		g.pairs[g.starts[p.token]] = p
+		g.starts[p.token]++
+	}
 }
 
 // accumulate adds the documents of one source that the pairs lead to to found.
@@ -126,7 +145,7 @@ func (g *generator) accumulate(ctx context.Context, index int, s Source, allowed
 		}
 	}
 	for _, ord := range g.acc.touched {
-		g.found = append(g.found, candidate{source: index, ord: int(ord), score: g.base + float32(g.acc.sum[ord])})
+		g.found = append(g.found, candidate{source: index, ord: int(ord), score: g.base + float32(g.acc.entries[ord].sum)})
 	}
 	return nil
 }
@@ -135,20 +154,25 @@ func (g *generator) accumulate(ctx context.Context, index int, s Source, allowed
 // cleared between searches: an entry counts only when its stamp is newer than
 // the search's first.
 type accumulator struct {
-	stamp   []uint32 // of the last token that saw the document
-	sum     []uint32
+	entries []entry
 	touched []uint16
 	first   uint32 // stamps of this search are above
 	now     uint32
 }
 
+// entry is one document's, stamp and sum in one line of the cache.
+type entry struct {
+	stamp uint32 // of the last token that saw the document
+	sum   uint32
+}
+
 func (a *accumulator) reset(n int) {
-	if len(a.stamp) < n {
-		a.stamp, a.sum = make([]uint32, n), make([]uint32, n)
+	if len(a.entries) < n {
+		a.entries = make([]entry, n)
 		a.now = 0
 	}
 	if a.now > math.MaxUint32-codec.MaxQueryTokens-1 { // stamps wrap around
-		clear(a.stamp)
+		clear(a.entries)
 		a.now = 0
 	}
 	a.first = a.now
@@ -170,14 +194,13 @@ func (a *accumulator) add(l segment.List, excess uint32, allowed *segment.Bitset
 }
 
 func (a *accumulator) see(ord uint16, excess uint32, allowed *segment.Bitset) {
-	switch s := a.stamp[ord]; {
-	case s == a.now: // seen by this token, with a score at least as good
-	case s > a.first:
-		a.stamp[ord] = a.now
-		a.sum[ord] += excess
+	switch e := &a.entries[ord]; {
+	case e.stamp == a.now: // seen by this token, with a score at least as good
+	case e.stamp > a.first:
+		e.stamp = a.now
+		e.sum += excess
 	case allowed == nil || allowed.Get(int(ord)):
-		a.stamp[ord] = a.now
-		a.sum[ord] = excess
+		*e = entry{a.now, excess}
 		a.touched = append(a.touched, ord)
 	}
 }

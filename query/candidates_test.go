@@ -63,7 +63,7 @@ func TestAccumulatorAgreesWithMap(t *testing.T) {
 				if _, twice := got[ord]; twice {
 					rt.Fatalf("document %d is met twice", ord)
 				}
-				got[ord] = a.sum[ord]
+				got[ord] = a.entries[ord].sum
 			}
 			if len(got) != len(want) {
 				rt.Fatalf("%d documents met, want %d", len(got), len(want))

@@ -81,7 +81,7 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s.res, s.sources, s.rank, s.p = &Result{Params: p}, sources, ranking{sources}, p
+	s.res, s.sources, s.rank, s.p = &Result{Params: p, Stages: make([]StageTime, 0, len(Stages)+1)}, sources, ranking{sources}, p
 	s.formGroups()
 	s.clock = time.Now()
 	defer s.forget()

@@ -1,6 +1,9 @@
 package query
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // candidate is a document of one source with the score of the latest stage.
 type candidate struct {
@@ -40,9 +43,13 @@ func (r ranking) top(c []candidate, n int) []candidate {
 	return c
 }
 
-// selectTop partitions c so that its n best are in front, in any order: Hoare's
-// quickselect with the median of three.
+// selectTop partitions c so that its n best are in front, in any order: first by
+// a histogram, then Hoare's quickselect with the median of three among those
+// that it cannot tell apart.
 func (r ranking) selectTop(c []candidate, n int) {
+	if len(c) > histogramBins && n > 0 && n < len(c) {
+		c, n = narrowTop(c, n)
+	}
 	for len(c) > 1 && n > 0 && n < len(c) {
 		a, b, m := c[0], c[len(c)-1], c[len(c)/2]
 		pivot := m
@@ -74,4 +81,45 @@ func (r ranking) selectTop(c []candidate, n int) {
 			return
 		}
 	}
+}
+
+const histogramBins = 1024
+
+// narrowTop moves candidates whose scores are surely among the n best to the front
+// of c and those whose are surely not to its end. It returns those between, and
+// how many of them belong to the n best.
+func narrowTop(c []candidate, n int) ([]candidate, int) {
+	low, high := c[0].score, c[0].score
+	for i := range c {
+		low, high = min(low, c[i].score), max(high, c[i].score)
+	}
+	scale := (histogramBins - 1) / (high - low)
+	if !(scale > 0 && scale <= math.MaxFloat32) {
+		return c, n // all are equal, or not numbers
+	}
+	bin := func(score float32) int { return int((high - score) * scale) }
+	var counts [histogramBins]int
+	for i := range c {
+		counts[bin(c[i].score)]++
+	}
+	last, before := 0, 0
+	for before+counts[last] < n {
+		before += counts[last]
+		last++
+	}
+	front, end := 0, len(c)
+	for i := 0; i < end; {
+		switch b := bin(c[i].score); {
+		case b < last:
+			c[i], c[front] = c[front], c[i]
+			front++
+			i++
+		case b > last:
+			end--
+			c[i], c[end] = c[end], c[i]
+		default:
+			i++
+		}
+	}
+	return c[front:end], n - before
 }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -20,13 +21,17 @@ func (s *idSource) ExternalID(ord int) string { return s.ids[ord] }
 func TestTopIsTheHeadOfTheSorted(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		size := rapid.IntRange(0, 300).Draw(rt, "size")
+		size := rapid.OneOf(rapid.IntRange(0, 300), rapid.IntRange(histogramBins, 3000)).Draw(rt, "size")
 		levels := rapid.SampledFrom([]int{1, 2, 10, 100000}).Draw(rt, "levels") // of scores: few make many equal
+		outlier := rapid.Bool().Draw(rt, "outlier")
 		src := &idSource{}
 		cands := make([]candidate, size)
 		for i := range cands {
-			src.ids = append(src.ids, fmt.Sprintf("%x", i*7919%1000))
+			src.ids = append(src.ids, fmt.Sprintf("%x", i*7919%100003))
 			cands[i] = candidate{ord: i, score: float32(r.IntN(levels))}
+			if outlier && i%9 == 0 { // of a source without postings
+				cands[i].score = math.MaxFloat32
+			}
 		}
 		rank := ranking{[]Source{src}}
 		want := slices.Clone(cands)

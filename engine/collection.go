@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -21,8 +23,10 @@ import (
 // Collection is a handle on one collection, with the encoder that this handle
 // uses for text, if any.
 type Collection struct {
-	c   *collection
-	enc encoder.Encoder
+	c       *collection
+	enc     encoder.Encoder
+	via     string // the name that it was opened by
+	reindex bool   // fills a collection that is not complete
 }
 
 // collection is the one state behind all handles of a collection.
@@ -47,6 +51,10 @@ type collection struct {
 	stalls        stallGauge
 	cloned        map[*segHandle]bool  // live bits copied for the commit group in hand
 	refs          map[string]storedRef // what the store has for the ids of that group
+	notes         *deleteNotes         // while it is re-encoded
+
+	gate    gate                   // held while its name is switched
+	renamed atomic.Pointer[string] // its name, once it is another
 
 	dropped atomic.Bool
 	used    atomic.Int64 // Engine.clock at its last use
@@ -103,20 +111,12 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	create := func(context.Context) error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if c = e.byName[name]; c != nil {
+		if c = e.resolve(name); c != nil {
 			return nil
 		}
-		r.ID = e.nextColl
-		e.nextColl++
-		state := e.state()
-		if err := e.guard.write(func() error { return e.writeCollection(&state, &r) }); err != nil {
-			e.nextColl--
-			return err
-		}
-		c = newCollection(e, r)
-		e.byName[name] = c
-		e.events.emit(func(l *EventListener) { l.CollectionCreated(name) })
-		return nil
+		var err error
+		c, err = e.create(&r, func(*pebble.Batch) error { return nil })
+		return err
 	}
 	if h, err := e.Collection(name); err == nil {
 		c = h.c
@@ -126,11 +126,28 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	if err := r.sameConfig(&c.config); err != nil {
 		return nil, err
 	}
-	h := &Collection{c: c}
+	h := &Collection{c: c, via: name}
 	if cfg.Encoder != nil {
 		return h, WithEncoder(cfg.Encoder)(h)
 	}
 	return h, nil
+}
+
+// create makes the collection of a record, to which it gives an id, and writes
+// what more adds in the same batch. The caller holds Engine.pub and Engine.mu.
+func (e *Engine) create(r *collectionRecord, more func(*pebble.Batch) error) (*collection, error) {
+	r.ID = e.nextColl
+	e.nextColl++
+	state := e.state()
+	if err := e.guard.write(func() error { return e.writeCollection(&state, r, more) }); err != nil {
+		e.nextColl--
+		return nil, err
+	}
+	c := newCollection(e, *r)
+	name := r.Name
+	e.byName[name] = c
+	e.events.emit(func(l *EventListener) { l.CollectionCreated(name) })
+	return c, nil
 }
 
 func (r *collectionRecord) sameConfig(have *collectionRecord) error {
@@ -141,10 +158,10 @@ func (r *collectionRecord) sameConfig(have *collectionRecord) error {
 	return nil
 }
 
-func (e *Engine) writeCollection(s *storeState, r *collectionRecord) error {
+func (e *Engine) writeCollection(s *storeState, r *collectionRecord, more func(*pebble.Batch) error) error {
 	b := e.db.NewBatch()
 	defer b.Close()
-	if err := errors.Join(b.Set(segment.ManifestKey(), s.encode(), nil), b.Set(segment.CollectionKey(r.ID), r.encode(), nil)); err != nil {
+	if err := errors.Join(b.Set(segment.ManifestKey(), s.encode(), nil), b.Set(segment.CollectionKey(r.ID), r.encode(), nil), more(b)); err != nil {
 		return err
 	}
 	return b.Commit(pebble.Sync)
@@ -164,15 +181,14 @@ func (c *collection) flatSpace() *space {
 	return newSpace(c.id, c.config.Dim, profile, c.config.RetainRaw)
 }
 
-// Collection opens a collection; ErrCollectionNotFound names those that exist.
+// Collection opens a collection by its name or an alias; ErrCollectionNotFound
+// says which there are.
 func (e *Engine) Collection(name string, opts ...CollectionOption) (*Collection, error) {
 	e.mu.Lock()
-	c, closed := e.byName[name], e.closed()
+	c, closed := e.resolve(name), e.closed()
 	var names []string
 	if c == nil {
-		for n := range e.byName {
-			names = append(names, n)
-		}
+		names = slices.AppendSeq(slices.Collect(maps.Keys(e.byName)), maps.Keys(e.aliases))
 	}
 	e.mu.Unlock()
 	if closed {
@@ -186,7 +202,7 @@ func (e *Engine) Collection(name string, opts ...CollectionOption) (*Collection,
 		}
 		return nil, fmt.Errorf("%w: %q; %s", ErrCollectionNotFound, name, have)
 	}
-	h := &Collection{c: c}
+	h := &Collection{c: c, via: name}
 	for _, opt := range opts {
 		if err := opt(h); err != nil {
 			return nil, err
@@ -203,6 +219,12 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 			return err
 		}
 		c := h.c
+		e.mu.Lock()
+		err = e.mayDrop(name)
+		e.mu.Unlock()
+		if err != nil {
+			return err
+		}
 		err = e.guard.write(func() error {
 			b := e.db.NewBatch()
 			defer b.Close()
@@ -219,6 +241,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		c.opening.Lock() // whoever is opening it has done so before
 		e.mu.Lock()
 		delete(e.byName, name)
+		e.forget(c)
 		c.dropped.Store(true)
 		if c.current != nil {
 			for _, s := range c.current.segs {
@@ -245,8 +268,8 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 	return e.exciseObsolete(ctx)
 }
 
-// Name returns the collection's name.
-func (h *Collection) Name() string { return h.c.name }
+// Name returns the collection's own name, also of a handle opened by an alias.
+func (h *Collection) Name() string { return h.c.title() }
 
 // Encoder returns the encoder attached to this handle, nil without one.
 func (h *Collection) Encoder() encoder.Encoder { return h.enc }
@@ -266,7 +289,7 @@ func (h *Collection) Upsert(ctx context.Context, docs ...Document) (seq uint64, 
 	if err != nil {
 		return 0, err
 	}
-	p, err := h.c.begin(len(docs))
+	p, err := h.begin(len(docs))
 	if err != nil {
 		return 0, err
 	}
@@ -332,7 +355,7 @@ func (h *Collection) Delete(ctx context.Context, ids ...string) (DeleteResult, e
 	if len(ids) == 0 {
 		return DeleteResult{}, fmt.Errorf("%w: no ids", ErrInvalid)
 	}
-	p, err := h.c.begin(len(ids))
+	p, err := h.begin(len(ids))
 	if err != nil {
 		return DeleteResult{}, err
 	}

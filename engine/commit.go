@@ -23,6 +23,7 @@ const (
 // pending is one batch on its way to the log.
 type pending struct {
 	col     *collection
+	from    *Collection // the handle of the write
 	ops     []op
 	docs    []*memDoc // for each upsert among ops, in order, encoded in space
 	space   *space
@@ -35,13 +36,12 @@ type pending struct {
 
 // begin starts a batch of n operations; end must follow. The collection stays
 // open until then.
-func (c *collection) begin(n int) (*pending, error) {
-	v, err := c.acquire()
+func (h *Collection) begin(n int) (*pending, error) {
+	v, err := h.c.use()
 	if err != nil {
 		return nil, err
 	}
-	c.unref(v) // only the collection is kept, not the segments of this version
-	return &pending{col: c, ops: make([]op, n), space: v.space}, nil
+	return &pending{col: h.c, from: h, ops: make([]op, n), space: v.space}, nil
 }
 
 func (p *pending) end() { p.col.unuse() }
@@ -53,9 +53,15 @@ func (e *Engine) commit(ctx context.Context, p *pending) error {
 	if e.opts.ReadOnly {
 		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)
 	}
-	if err := p.col.waitForRoom(ctx); err != nil {
+	if !p.from.reindex { // its last documents come while seals are kept off
+		if err := p.col.waitForRoom(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.col.gate.enter(ctx); err != nil {
 		return err
 	}
+	defer p.col.gate.leave()
 	p.done = make(chan struct{})
 	for i := range p.ops {
 		p.bytes += p.ops[i].bytes()
@@ -190,6 +196,9 @@ func (p *pending) prepare() error {
 			return err
 		}
 	}
+	if err := p.from.mayWrite(); err != nil {
+		return err
+	}
 	if p.space == p.col.active.space {
 		return nil
 	}
@@ -268,6 +277,7 @@ func (c *collection) apply(v *version, ops []op, docs []*memDoc, seq uint64) (de
 			return deleted, err
 		}
 		if o.kind == opDelete {
+			c.notes.add(o.id)
 			if found {
 				deleted++
 			}

@@ -51,12 +51,14 @@ type Engine struct {
 	nextColl    uint32
 	walLow      wal.FileNum
 	byName      map[string]*collection
-	opened      map[*collection]struct{} // those that are not at rest (opening.go)
-	unsealed    map[*collection]struct{} // those of which something is in the log alone
-	mergeable   map[*collection]struct{} // those that a merge may be due for
-	sealedSeq   uint64                   // Seq of the manifest that was loaded
-	roomCh      chan struct{}            // closed and replaced when buffers have shrunk
-	sealErr     error                    // of the last background seal
+	aliases     map[string]*alias
+	reindexes   map[uint32]*reindexRecord // unfinished ones, by the collection that they fill
+	opened      map[*collection]struct{}  // those that are not at rest (opening.go)
+	unsealed    map[*collection]struct{}  // those of which something is in the log alone
+	mergeable   map[*collection]struct{}  // those that a merge may be due for
+	sealedSeq   uint64                    // Seq of the manifest that was loaded
+	roomCh      chan struct{}             // closed and replaced when buffers have shrunk
+	sealErr     error                     // of the last background seal
 	isClosed    atomic.Bool
 	clock       atomic.Int64 // counts openings; orders the uses of collections
 
@@ -90,6 +92,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 		guard:  newGuard(opts.Logger),
 		byName: map[string]*collection{},
 		opened: map[*collection]struct{}{}, unsealed: map[*collection]struct{}{}, mergeable: map[*collection]struct{}{},
+		aliases: map[string]*alias{}, reindexes: map[uint32]*reindexRecord{},
 		roomCh:  make(chan struct{}),
 		commits: make(chan *pending, 256),
 		work:    make(chan struct{}, 1),

@@ -33,6 +33,9 @@ type CollectionInfo struct {
 	Representation  string  // the plane that decides scores
 	LastSeq         uint64
 	UnpinnedColumns int // token columns that are read from disk
+	// ReindexOf is the collection that an unfinished reindex fills this one from,
+	// "" for a collection that is complete.
+	ReindexOf string
 
 	// Tiers are the sizes of segments that merges distinguish, smallest first:
 	// four neighbours of one tier become one of the next.
@@ -118,7 +121,7 @@ func (h *Collection) Info() CollectionInfo {
 // describe fills in what follows from configuration and space.
 func (c *collection) describe(s *space) CollectionInfo {
 	return CollectionInfo{
-		Name: c.name, Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: c.config.Model,
+		Name: c.title(), ReindexOf: c.engine.reindexOf(c), Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: c.config.Model,
 		Representation: s.representation().String(),
 	}
 }

@@ -51,6 +51,16 @@ func (c *collection) release(v *version) {
 	c.unref(v)
 }
 
+// use keeps the collection open, but not the segments of the version that it
+// returns; unuse must follow.
+func (c *collection) use() (*version, error) {
+	v, err := c.acquire()
+	if err == nil {
+		c.unref(v)
+	}
+	return v, err
+}
+
 // unuse ends a use of the collection.
 func (c *collection) unuse() {
 	c.vmu.Lock()

@@ -76,6 +76,9 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(e.loadAliases(), e.loadReindexes()); err != nil {
+		return err
+	}
 	if err := e.exciseOrphans(ctx, named); err != nil {
 		return err
 	}

@@ -117,6 +117,8 @@ type source interface {
 	query.Source
 	document(ord int) (text string, attrs []byte, err error)
 	isLive(ord int) bool
+	Num(ord int) segment.DocNum
+	textBytes(ord int) int
 }
 
 // sources lists the segments, then the buffers: ascending document numbers.

@@ -20,12 +20,15 @@ type DocNum uint64
 //	c/ <collection u32>                    collection record
 //	c/ <collection u32> b <id u32>         codebook
 //	c/ <collection u32> r <id u32>         routing
+//	c/ <collection u32> x                  progress of the reindex that fills it
+//	a/ <name>                              alias
 //	k/ <collection u32> <external id>      document number
 //	d/ <segment u64> <version u64>         delete set
 //	s/ <segment u64> <column> <ordinal u32> <token u32>   segment data
 //	s/ <segment u64> P <routing u32> <chunk u32>          its postings, a version
 const (
 	manifestPrefix   = "m/"
+	aliasPrefix      = "a/"
 	collectionPrefix = "c/"
 	documentPrefix   = "k/"
 	deletesPrefix    = "d/"
@@ -61,6 +64,27 @@ func CodebookKey(collection, id uint32) []byte {
 func RoutingKey(collection, id uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(CollectionKey(collection), 'r'), id)
 }
+
+// ReindexKey is the key of a reindex's progress, with the collection that it fills.
+func ReindexKey(collection uint32) []byte { return append(CollectionKey(collection), 'x') }
+
+// ReindexCollection returns the collection of a ReindexKey, false for other keys.
+func ReindexCollection(key []byte) (collection uint32, ok bool) {
+	n := len(collectionPrefix) + 4
+	if len(key) != n+1 || key[n] != 'x' {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(key[len(collectionPrefix):]), true
+}
+
+// AliasKey is the key of an alias.
+func AliasKey(name string) []byte { return append([]byte(aliasPrefix), name...) }
+
+// AliasKeys is the range of all aliases.
+func AliasKeys() KeyRange { return prefixRange([]byte(aliasPrefix)) }
+
+// AliasName returns the alias of a key of AliasKeys.
+func AliasName(key []byte) string { return string(key[len(aliasPrefix):]) }
 
 // DocumentKey is the key of a document's number. The id ends the key, so that
 // any bytes are allowed and keys sort as ids do.

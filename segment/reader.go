@@ -98,6 +98,9 @@ func (r *Reader) Tokens(ord int) int {
 // Seq is the sequence number of a document's upsert.
 func (r *Reader) Seq(ord int) uint64 { return r.docs.seqs[ord] }
 
+// TextBytes is the length of a document's text.
+func (r *Reader) TextBytes(ord int) int { return int(r.docs.textLen[ord]) }
+
 // Text returns a document's text, and whether it has one.
 func (r *Reader) Text(ord int) (string, bool, error) {
 	if r.docs.flags[ord]&flagText == 0 {

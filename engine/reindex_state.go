@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/colbertdb-go/colbertdb/segment"
+)
+
+// reindexRecord is the progress of an unfinished reindex, as stored with the
+// collection that it fills.
+type reindexRecord struct {
+	Source  uint32         `json:"source"` // collection
+	Next    segment.DocNum `json:"next"`   // documents of the source below it have been looked at
+	Started time.Time      `json:"started"`
+
+	Documents int64 `json:"documents"`
+	Tokens    int64 `json:"tokens"`
+	Skipped   int64 `json:"skipped,omitempty"`
+	Truncated int64 `json:"truncated,omitempty"`
+	Deleted   int64 `json:"deleted,omitempty"`
+}
+
+const reindexMagic = "CDBX"
+
+func (r *reindexRecord) encode() []byte { return encodeJSON(reindexMagic, r) }
+
+func decodeReindex(b []byte) (r reindexRecord, err error) {
+	err = decodeJSON(reindexMagic, "reindex progress", b, &r)
+	return r, err
+}
+
+// loadReindexes reads what unfinished reindexes there are.
+func (e *Engine) loadReindexes() (err error) {
+	span := segment.CollectionKeys()
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for it.First(); it.Valid(); it.Next() {
+		id, ok := segment.ReindexCollection(it.Key())
+		if !ok {
+			continue
+		}
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		r, err := decodeReindex(val)
+		if err != nil {
+			return fmt.Errorf("collection %d: %w", id, err)
+		}
+		e.reindexes[id] = &r
+	}
+	return it.Error()
+}
+
+// save makes what the target has been given durable, and then says so.
+func (r *reindexRun) save() error {
+	e := r.e
+	if e.opts.Sync != SyncAlways {
+		if err := e.log.Sync(); err != nil {
+			e.guard.poison(err)
+			return e.guard.check(err)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r.target.c.dropped.Load() {
+		return fmt.Errorf("%w: %q was dropped", ErrCollectionNotFound, r.target.c.title())
+	}
+	if err := e.guard.write(func() error {
+		return e.db.Set(segment.ReindexKey(r.target.c.id), r.state.encode(), pebble.Sync)
+	}); err != nil {
+		return err
+	}
+	state := r.state
+	e.reindexes[r.target.c.id] = &state
+	return nil
+}
+
+// deleteNotes are the ids deleted from a collection while it is re-encoded;
+// guarded by Engine.mu.
+type deleteNotes struct {
+	ids  map[string]struct{}
+	lost bool // there were too many: ids have to be compared
+}
+
+// maxDeleteNotes bounds the memory of deleteNotes.
+const maxDeleteNotes = 1 << 20
+
+// add notes a deleted id. A nil receiver notes nothing.
+func (n *deleteNotes) add(id string) {
+	if n == nil || n.lost {
+		return
+	}
+	if n.ids == nil {
+		n.ids = map[string]struct{}{}
+	}
+	if n.ids[id] = struct{}{}; len(n.ids) > maxDeleteNotes {
+		n.ids, n.lost = nil, true
+	}
+}
+
+// take returns what was noted since the last take.
+func (n *deleteNotes) take() (ids []string, lost bool) {
+	for id := range n.ids {
+		ids = append(ids, id)
+	}
+	lost = n.lost
+	n.ids, n.lost = nil, false
+	return ids, lost
+}

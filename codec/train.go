@@ -141,10 +141,11 @@ func newTrainer(sample Matrix, o *TrainOptions) (*trainer, error) {
 		return nil, fmt.Errorf("training sample: %w", err)
 	}
 	*o = o.withDefaults(sample)
-	unit := sample.Normalized()
-	t := &trainer{dim: sample.Dim, n: sample.Len(), points: make([]int8, len(unit.Data))}
+	t := &trainer{dim: sample.Dim, n: sample.Len(), points: make([]int8, len(sample.Data))}
+	row := Matrix{Dim: t.dim} // one at a time: samples are large
 	for i := range t.n {
-		simd.QuantizeInt8(t.points[i*t.dim:(i+1)*t.dim], unit.Row(i), IntScale(t.dim))
+		row.Data = sample.Row(i)
+		simd.QuantizeInt8(t.points[i*t.dim:(i+1)*t.dim], row.Normalized().Data, IntScale(t.dim))
 	}
 	return t, nil
 }

@@ -46,6 +46,7 @@ type collection struct {
 	// unsealedSince is the time of the oldest change that is in the log alone,
 	// zero where there is none.
 	unsealedSince time.Time
+	bulk          *bulkState      // of the open load; changed under Engine.pub too
 	alive         context.Context // ends when the collection is dropped or the store closes
 	drop          context.CancelFunc
 	stalls        stallGauge
@@ -59,6 +60,10 @@ type collection struct {
 	dropped atomic.Bool
 	used    atomic.Int64 // Engine.clock at its last use
 	opening sync.Mutex   // taken before Engine.mu
+
+	// replaced leads from ids to the documents that a load is about to replace:
+	// the store has the new numbers already, the current version not yet.
+	replaced atomic.Pointer[map[string]segment.DocNum]
 
 	vmu     sync.Mutex
 	current *version // nil at rest
@@ -295,14 +300,8 @@ func (h *Collection) Upsert(ctx context.Context, docs ...Document) (seq uint64, 
 	}
 	defer p.end()
 	for i := range docs {
-		d := &docs[i]
-		if err := d.validate(h.c.config.Dim); err != nil {
+		if p.ops[i], err = newUpsert(&docs[i], h.c.config.Dim); err != nil {
 			return 0, err
-		}
-		unit := d.Vectors.Normalized()
-		p.ops[i] = op{
-			kind: opUpsert, id: d.ID, text: d.Text, attrs: d.Attributes,
-			dim: unit.Dim, raw: codec.AppendF16(make([]byte, 0, 2*len(unit.Data)), unit.Data),
 		}
 	}
 	if err := p.encode(); err != nil {
@@ -442,6 +441,11 @@ func (c *collection) isCurrent(v *version) bool {
 // lookup reads the document number that the store has for an id. The document
 // may be dead since.
 func (c *collection) lookup(id string) (segment.DocNum, bool, error) {
+	if m := c.replaced.Load(); m != nil {
+		if num, ok := (*m)[id]; ok {
+			return num, true, nil
+		}
+	}
 	val, closer, err := c.engine.db.Get(segment.DocumentKey(c.id, id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, false, nil

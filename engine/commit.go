@@ -272,6 +272,9 @@ func (c *collection) apply(v *version, ops []op, docs []*memDoc, seq uint64) (de
 	}
 	for i := range ops {
 		o := &ops[i]
+		if c.bulk != nil {
+			c.bulk.touched[o.id] = struct{}{}
+		}
 		found, err := c.kill(v, o.id)
 		if err != nil {
 			return deleted, err

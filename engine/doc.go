@@ -21,5 +21,5 @@
 //
 // It does not run models: text is encoded through an encoder.Encoder that the
 // caller supplies. Start reading at engine.go, then commit.go (the write path),
-// seal.go (buffer to segment), recovery.go (open after a crash), search.go.
+// seal.go (buffer to segment), bulk.go (documents straight to segments), recovery.go (open after a crash), search.go.
 package engine

@@ -42,6 +42,7 @@ type collectionRecord struct {
 	// the codebook was trained.
 	TrainedNum segment.DocNum  `json:"trained_num,omitempty"`
 	Segments   []segmentRecord `json:"segments"`
+	Loads      []loadRecord    `json:"loads,omitempty"` // the last ones, by their last step
 }
 
 type segmentRecord struct {

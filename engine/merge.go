@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -36,7 +37,7 @@ func (e *Engine) mergeDue(ctx context.Context, c *collection) error {
 		if err != nil {
 			return err
 		}
-		tasks := compaction.Plan(v.metas(), e.compactionOptions(v.space))
+		tasks := c.plan(v, compaction.Plan)
 		c.release(v)
 		if len(tasks) == 0 {
 			return nil
@@ -87,7 +88,7 @@ func (e *Engine) compact(ctx context.Context, c *collection) error {
 	if err != nil {
 		return err
 	}
-	tasks := compaction.PlanAll(v.metas(), e.compactionOptions(v.space))
+	tasks := c.plan(v, compaction.PlanAll)
 	c.release(v)
 	return e.perform(ctx, c, tasks)
 }
@@ -96,6 +97,32 @@ func (e *Engine) compactionOptions(s *space) compaction.Options {
 	o := compaction.Options{MaxDocuments: e.opts.MaxSegmentDocuments, MaxTokens: e.opts.MaxSegmentTokens}
 	o.CodebookID, o.RoutingID = s.codebookID(), s.routingID()
 	return o
+}
+
+// plan asks a planner for merges. None reaches across the place where an open
+// load puts its next segment.
+func (c *collection) plan(v *version, planner func([]compaction.Meta, compaction.Options) []compaction.Task) []compaction.Task {
+	o, metas := c.engine.compactionOptions(v.space), v.metas()
+	c.engine.mu.Lock()
+	l := c.bulk
+	c.engine.mu.Unlock()
+	if l == nil {
+		return planner(metas, o)
+	}
+	at := sort.Search(len(v.segs), func(i int) bool { return v.segs[i].Meta().First > l.last })
+	tasks := planner(metas[:at], o)
+	for _, t := range planner(metas[at:], o) {
+		t.From, t.To = t.From+at, t.To+at
+		tasks = append(tasks, t)
+	}
+	return tasks
+}
+
+// loading reports whether a load is open.
+func (c *collection) loading() bool {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	return c.bulk != nil
 }
 
 // metas is what the planner looks at.

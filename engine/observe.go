@@ -172,7 +172,8 @@ func (e *Engine) training(c *collection, first bool, tokens int64) func(*error) 
 	e.events.emit(func(l *EventListener) { l.TrainBegin(begun) })
 	return func(err *error) {
 		info.Duration, info.Err = time.Since(start), *err
-		info.Codebook, info.Routing = c.record.Codebook, c.record.Routing
+		r := c.stored()
+		info.Codebook, info.Routing = r.Codebook, r.Routing
 		e.events.emit(func(l *EventListener) { l.TrainEnd(info) })
 		if *err == nil {
 			e.stats.trainings.Add(1)

@@ -32,6 +32,18 @@ type op struct {
 	raw   []byte // [tokens][dim] little-endian float16 unit vectors
 }
 
+// newUpsert checks a document and returns its upsert, but for the number.
+func newUpsert(d *Document, dim int) (op, error) {
+	if err := d.validate(dim); err != nil {
+		return op{}, err
+	}
+	unit := d.Vectors.Normalized()
+	return op{
+		kind: opUpsert, id: d.ID, text: d.Text, attrs: d.Attributes,
+		dim: unit.Dim, raw: codec.AppendF16(make([]byte, 0, 2*len(unit.Data)), unit.Data),
+	}, nil
+}
+
 func (o *op) tokens() int { return len(o.raw) / (2 * o.dim) }
 
 // bytes is what the operation weighs in the log and in the buffer.

@@ -35,7 +35,7 @@ func (e *Engine) train(ctx context.Context, c *collection) (err error) {
 	tokens := v.liveTokens()
 	rec := c.stored()
 	due := e.trainingDue(v, rec.RoutingTokens, tokens)
-	if due == trainNothing {
+	if due == trainNothing || c.loading() { // a load trains by itself, and what it brings is measured after it
 		return nil
 	}
 	defer e.training(c, due == trainFirst, tokens)(&err)
@@ -43,8 +43,15 @@ func (e *Engine) train(ctx context.Context, c *collection) (err error) {
 	if err != nil {
 		return err
 	}
+	return e.trainOn(ctx, c, v, due, sample, codec.TrainOptions{TotalTokens: tokens, Distortion: distortion})
+}
+
+// trainOn trains on a sample and makes the result the collection's current
+// space. The caller holds Engine.bg and v, the current version.
+func (e *Engine) trainOn(ctx context.Context, c *collection, v *version, due training, sample codec.Matrix, o codec.TrainOptions) (err error) {
+	rec := c.stored()
 	cb, rt := v.space.codebook, (*codec.Routing)(nil)
-	o := codec.TrainOptions{TotalTokens: tokens, CodebookID: rec.Codebook, RoutingID: rec.Routing + 1, Distortion: distortion, Seed: 1}
+	o.CodebookID, o.RoutingID, o.Seed = rec.Codebook, rec.Routing+1, 1
 	if due == trainRouting {
 		rt, err = codec.TrainRouting(ctx, cb, sample, o)
 	} else {

@@ -144,7 +144,11 @@ func (e *Engine) create(r *collectionRecord, more func(*pebble.Batch) error) (*c
 	r.ID = e.nextColl
 	e.nextColl++
 	state := e.state()
-	if err := e.guard.write(func() error { return e.writeCollection(&state, r, more) }); err != nil {
+	err := e.noteCollection(collectionNote{Created: r})
+	if err == nil {
+		err = e.guard.write(func() error { return e.writeCollection(&state, r, more) })
+	}
+	if err != nil {
 		e.nextColl--
 		return nil, err
 	}
@@ -247,6 +251,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		e.mu.Lock()
 		delete(e.byName, name)
 		e.forget(c)
+		err = e.noteCollection(collectionNote{Dropped: c.id})
 		c.dropped.Store(true)
 		if c.current != nil {
 			for _, s := range c.current.segs {
@@ -265,7 +270,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		c.opening.Unlock()
 		e.events.emit(func(l *EventListener) { l.CollectionDropped(name) })
 		c.drop()
-		return nil
+		return err
 	})
 	if err != nil {
 		return err

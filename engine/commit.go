@@ -158,12 +158,13 @@ func (e *Engine) commitGroup(group []*pending) {
 	if len(records) == 0 {
 		return
 	}
-	if err := e.log.Append(records); err != nil {
+	if err := e.log.Append(e.withTime(records)); err != nil {
 		e.guard.poison(err)
 		fail(e.guard.check(err))
 		return
 	}
 	e.seq = seq
+	e.announce()
 	e.stats.group(group)
 	touched := map[*collection]*version{}
 	for _, p := range group {

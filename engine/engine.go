@@ -44,7 +44,11 @@ type Engine struct {
 	bg  sync.Mutex
 	pub sync.Mutex
 
-	mu          sync.Mutex
+	mu           sync.Mutex
+	cursors      map[*logCursor]struct{} // iterations of Changes
+	newChange    chan struct{}           // closed by the next commit; nil: nobody waits
+	lastTimeNote time.Time
+
 	storeID     string
 	seq         uint64
 	nextSegment segment.ID
@@ -93,6 +97,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 		byName: map[string]*collection{},
 		opened: map[*collection]struct{}{}, unsealed: map[*collection]struct{}{}, mergeable: map[*collection]struct{}{},
 		aliases: map[string]*alias{}, reindexes: map[uint32]*reindexRecord{},
+		cursors: map[*logCursor]struct{}{},
 		roomCh:  make(chan struct{}),
 		commits: make(chan *pending, 256),
 		work:    make(chan struct{}, 1),

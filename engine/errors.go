@@ -23,6 +23,7 @@ var (
 	ErrNoText             = errors.New("colbertdb: documents without text cannot be re-encoded")
 	ErrNoEncoder          = errors.New("colbertdb: text needs an encoder")
 	ErrIncomplete         = errors.New("colbertdb: folder is no whole store")
+	ErrTooOld             = errors.New("colbertdb: the log does not reach back so far")
 	ErrBrokenChain        = errors.New("colbertdb: backups do not follow one another")
 	ErrInvalid            = errors.New("colbertdb: invalid argument")
 	ErrDimension          = codec.ErrDimension

@@ -90,6 +90,12 @@ type Options struct {
 	MaxOpenCollections int
 	// DisableAutoCompaction leaves merging to Compact.
 	DisableAutoCompaction bool
+	// KeepLogBytes and KeepLogAge keep log files that segments have superseded,
+	// for Changes and RestoreTo: up to so many bytes of them, and so long after
+	// they were written. A limit of 0 is none, where the other is set. Default:
+	// none are kept.
+	KeepLogBytes int64
+	KeepLogAge   time.Duration
 	// FS is the file system. Default: the operating system's.
 	FS vfs.FS
 	// Logger gets warnings and background errors. Default: none.
@@ -155,7 +161,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: MaxSegmentDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.MaxSegmentDocuments)
 	case d.DriftTokens < 1, d.DriftOutliers < 0, d.DriftResidual < 0, d.RoutingGrowth <= 1:
 		return fmt.Errorf("%w: DriftTokens, DriftOutliers and DriftResidual must not be negative, RoutingGrowth must be above 1", ErrInvalid)
-	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.MaxOpenCollections < 1, d.SyncInterval < 0:
+	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.MaxOpenCollections < 1, d.SyncInterval < 0, d.KeepLogBytes < 0, d.KeepLogAge < 0:
 		return fmt.Errorf("%w: options must not be negative", ErrInvalid)
 	}
 	return nil

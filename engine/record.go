@@ -9,9 +9,18 @@ import (
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
-// recordBatch is the type of the one kind of log record: a batch of upserts
-// and deletes of one collection, applied wholly or not at all.
-const recordBatch uint8 = 1
+// The types of log records.
+const (
+	// recordBatch is a batch of upserts and deletes of one collection, applied
+	// wholly or not at all.
+	recordBatch uint8 = 1
+	// recordForward is what is left of a batch when a rotation copies it to a new
+	// file: the documents that are still live.
+	recordForward uint8 = 2
+	// recordCollection and recordTime are notes (notes.go).
+	recordCollection uint8 = 3
+	recordTime       uint8 = 4
+)
 
 type opKind uint8
 

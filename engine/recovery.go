@@ -319,9 +319,14 @@ func (e *Engine) replay() (wal.ReplayInfo, error) {
 		c.lastSeq = 0
 	}
 	info, err := wal.Replay(e.fs, e.walDir(), e.walLow, func(file wal.FileNum, r wal.Record) error {
-		if r.Type != recordBatch {
+		switch r.Type {
+		case recordBatch, recordForward:
+		case recordCollection, recordTime:
+			return nil
+		default:
 			return fmt.Errorf("%w: log record of type %d", ErrFormatTooNew, r.Type)
 		}
+		e.stats.replayed.Add(1)
 		id, ops, err := decodeBatch(r.Payload)
 		if err != nil {
 			return err
@@ -335,7 +340,6 @@ func (e *Engine) replay() (wal.ReplayInfo, error) {
 		return c.replay(ops, r.Seq)
 	})
 	e.stats.torn.Store(info.TornBytes)
-	e.stats.replayed.Store(int64(info.Records))
 	return info, err
 }
 

@@ -73,7 +73,9 @@ func (l Loss) String() string {
 		fmt.Fprintf(&s, " of collection %q", l.Collection)
 	}
 	if l.Kind == LostRecords {
-		if l.LastSeq > 0 {
+		if l.FirstSeq == 0 {
+			s.WriteString(", no change of its own")
+		} else if l.LastSeq > 0 {
 			fmt.Fprintf(&s, ", changes %d to %d", l.FirstSeq, l.LastSeq)
 		} else {
 			fmt.Fprintf(&s, ", changes from %d on", l.FirstSeq)
@@ -196,44 +198,59 @@ func (r *repair) scan(ctx context.Context) error {
 
 // scanLog lists what the log has lost. Records that are whole go to keep.
 func (r *repair) scanLog(keep func(wal.Record) error) error {
-	records := 0
+	log := &logLosses{repair: r, after: r.state.Seq}
+	r.report.Records = 0
 	_, err := wal.Salvage(r.fs, r.path("wal"), r.state.WALLow, func(_ wal.FileNum, rec wal.Record) error {
-		if rec.Type == recordBatch {
+		if rec.Type == recordBatch || rec.Type == recordForward {
+			r.report.Records++
 			if _, _, err := decodeBatch(rec.Payload); err != nil {
 				return fmt.Errorf("log record %d: %w", rec.Seq, err)
 			}
 		}
-		records++
+		if rec.Type == recordBatch {
+			log.flush(rec.Seq)
+		}
 		if keep != nil {
 			return keep(rec)
 		}
 		return nil
-	}, func(g wal.Gap) {
-		if keep != nil {
-			return // reported before
+	}, func(g wal.Gap) { log.gaps = append(log.gaps, g) })
+	if keep == nil { // else they were reported before
+		log.flush(0)
+		for _, l := range log.found {
+			r.lostLog = r.lostLog || l.Kind == LostRecords
+			r.lose(l)
 		}
-		l := Loss{Kind: LostTorn, Where: fmt.Sprintf("%s at byte %d, %d bytes", logPath(g.File), g.Offset, g.Size), Why: g.Err.Error()}
-		if !g.Torn {
-			r.lostLog = true
-			l.Kind, l.FirstSeq = LostRecords, max(g.After, r.state.Seq*b2u(g.After == 0))+1
-			if g.Before > 0 {
-				l.LastSeq = g.Before - 1
-			}
-			if l.LastSeq > 0 && l.LastSeq < l.FirstSeq {
-				return // a mark or a footer: no record was there
-			}
-		}
-		r.lose(l)
-	})
-	r.report.Records = records
+	}
 	return err
 }
 
-func b2u(b bool) uint64 {
-	if b {
-		return 1
+// logLosses turns stretches of the log that hold no record into losses.
+type logLosses struct {
+	*repair
+	after uint64    // the batch before
+	gaps  []wal.Gap // since then
+	found []Loss
+}
+
+// flush reports the gaps before the batch with a sequence number, 0: the end.
+func (l *logLosses) flush(before uint64) {
+	for _, g := range l.gaps {
+		loss := Loss{Kind: LostTorn, Where: fmt.Sprintf("%s at byte %d, %d bytes", logPath(g.File), g.Offset, g.Size), Why: g.Err.Error()}
+		if !g.Torn {
+			loss.Kind, loss.FirstSeq = LostRecords, l.after+1
+			if before > 0 {
+				loss.LastSeq = before - 1
+			}
+		}
+		if !g.Torn && before > 0 && loss.LastSeq < loss.FirstSeq {
+			// No batch is missing: it was a note, a mark, or a copy of one.
+			loss.FirstSeq, loss.LastSeq = 0, 0
+		}
+		l.found = append(l.found, loss)
 	}
-	return 0
+	l.gaps = l.gaps[:0]
+	l.after = max(l.after, before)
 }
 
 // apply is P2 to P4. A torn end alone needs nothing: Open drops it.

@@ -30,8 +30,8 @@ type repairSegment struct {
 	codebook *codec.Codebook
 	routing  *codec.Routing
 	postings *segment.Postings // nil: flat, or they cannot be read
-	live     *segment.Bitset // documents that count; nil with reader nil
-	whole    bool            // every chunk of it is good
+	live     *segment.Bitset   // documents that count; nil with reader nil
+	whole    bool              // every chunk of it is good
 }
 
 // openPebble opens it to be read and loads the manifest.

@@ -145,7 +145,7 @@ func (m *memtable) records(collection uint32) []wal.Record {
 	var ops []op
 	flush := func(seq uint64) {
 		if len(ops) > 0 {
-			out = append(out, wal.Record{Seq: seq, Type: recordBatch, Payload: appendBatch(nil, collection, ops)})
+			out = append(out, wal.Record{Seq: seq, Type: recordForward, Payload: appendBatch(nil, collection, ops)})
 			ops = ops[:0]
 		}
 	}
@@ -325,6 +325,10 @@ func (c *collection) dropFrozen(m *memtable) {
 // retireLog is S6.
 func (e *Engine) retireLog(ctx context.Context, low wal.FileNum) error {
 	if err := e.guard.flush(ctx, e.db); err != nil {
+		return err
+	}
+	low, err := e.removable(low)
+	if err != nil {
 		return err
 	}
 	if err := e.log.Remove(low); err != nil {

@@ -11,9 +11,6 @@ import (
 type Gap struct {
 	File         FileNum
 	Offset, Size int64
-	// After and Before are the sequence numbers of the whole records around it,
-	// 0 where there is none.
-	After, Before uint64
 	// Torn says that nothing proves that the bytes were ever good: they may be
 	// a write that was never acknowledged.
 	Torn bool
@@ -21,7 +18,7 @@ type Gap struct {
 }
 
 // Salvage reads the files from low on and gives every whole record to record and
-// every stretch without one to gap, however damaged a file is. A file that is
+// every stretch without one to gap, in their order, however damaged a file is. A file that is
 // missing between others is a gap without size.
 func Salvage(fsys vfs.FS, dir string, low FileNum, record func(FileNum, Record) error, gap func(Gap)) (last FileNum, err error) {
 	nums, err := List(fsys, dir)
@@ -54,31 +51,20 @@ func Salvage(fsys vfs.FS, dir string, low FileNum, record func(FileNum, Record) 
 		delete(good, num)
 	}
 	for num := range good {
-		s.open = append(s.open, Gap{File: num, Err: errMissing})
+		gap(Gap{File: num, Err: errMissing})
 	}
-	s.flush(0)
 	return last, nil
 }
 
 type salvage struct {
 	record func(FileNum, Record) error
 	gap    func(Gap)
-	open   []Gap // waiting for the record that follows
-	after  uint64
-}
-
-func (s *salvage) flush(before uint64) {
-	for _, g := range s.open {
-		g.Before = before
-		s.gap(g)
-	}
-	s.open = s.open[:0]
 }
 
 func (s *salvage) file(b []byte, num FileNum, want int64) error {
 	if _, _, err := parseFileHeader(b, num); err != nil {
 		torn := want == 0 && len(b) <= fileHeader
-		s.open = append(s.open, Gap{File: num, Size: int64(min(len(b), fileHeader)), After: s.after, Torn: torn, Err: err})
+		s.gap(Gap{File: num, Size: int64(min(len(b), fileHeader)), Torn: torn, Err: err})
 	}
 	at := min(fileHeader, len(b))
 	for at < len(b) {
@@ -86,21 +72,19 @@ func (s *salvage) file(b []byte, num FileNum, want int64) error {
 		if err != nil {
 			next := nextFrame(b, num, at)
 			torn := int64(at) >= want && laterEvidence(b, num, int64(at)) < 0
-			s.open = append(s.open, Gap{File: num, Offset: int64(at), Size: int64(next - at), After: s.after, Torn: torn, Err: err})
+			s.gap(Gap{File: num, Offset: int64(at), Size: int64(next - at), Torn: torn, Err: err})
 			at = next
 			continue
 		}
 		if r.Type < typeMark {
-			s.flush(r.Seq)
 			if err := s.record(num, r); err != nil {
 				return err
 			}
-			s.after = r.Seq
 		}
 		at += size
 	}
 	if int64(len(b)) < want {
-		s.open = append(s.open, Gap{File: num, Offset: int64(len(b)), Size: want - int64(len(b)), After: s.after, Err: errShort})
+		s.gap(Gap{File: num, Offset: int64(len(b)), Size: want - int64(len(b)), Err: errShort})
 	}
 	return nil
 }

@@ -132,11 +132,26 @@ func readBackup(path string) (_ *engine.Descriptor, err error) {
 }
 
 type restoreCmd struct {
-	Files []string `arg:"" help:"A full backup, then those that add to it, in order. - is standard input."`
+	Files []string  `arg:"" help:"A full backup, then those that add to it, in order; - is standard input. With --logs: the folder of a checkpoint."`
+	Logs  string    `placeholder:"DIR" help:"Go on with the log in this folder, a store's wal, from the checkpoint on."`
+	Seq   uint64    `help:"With --logs: the last change to restore. Default: the last of the log."`
+	Time  time.Time `help:"With --logs: restore the changes before this time, such as 2026-05-01T12:00:00Z."`
+}
+
+// restoreToOutput is the JSON of restore --logs.
+type restoreToOutput struct {
+	Seq     uint64  `json:"seq"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Run makes the store that --db names.
 func (c *restoreCmd) Run(a *app) (err error) {
+	if c.Logs != "" {
+		return c.toPoint(a)
+	}
+	if c.Seq != 0 || !c.Time.IsZero() {
+		return usagef("--seq and --time need --logs and a checkpoint")
+	}
 	var chain []io.Reader
 	for _, path := range c.Files {
 		if path == "-" {
@@ -162,5 +177,23 @@ func (c *restoreCmd) Run(a *app) (err error) {
 		return a.printJSON(backupOutput{ID: d.ID, Seq: d.Seq, Files: len(d.Files), Bytes: d.Bytes(), Stored: d.Stored(), Seconds: time.Since(start).Seconds()})
 	}
 	a.printf("%s: %d files, %s, everything up to change %d, in %s\n", dir, len(d.Files), render.Bytes(d.Bytes()), d.Seq, render.Duration(time.Since(start)))
+	return nil
+}
+
+// toPoint restores a checkpoint and a part of the log.
+func (c *restoreCmd) toPoint(a *app) error {
+	if len(c.Files) != 1 {
+		return usagef("--logs goes with one checkpoint")
+	}
+	dir := cmp.Or(a.DB, defaultDB)
+	start := time.Now()
+	seq, err := engine.RestoreTo(a.ctx, dir, c.Files[0], engine.RestoreToOptions{Seq: c.Seq, Time: c.Time, Logs: c.Logs})
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.printJSON(restoreToOutput{Seq: seq, Seconds: time.Since(start).Seconds()})
+	}
+	a.printf("%s: %s and the log, everything up to change %d, in %s\n", dir, c.Files[0], seq, render.Duration(time.Since(start)))
 	return nil
 }

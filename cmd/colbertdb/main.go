@@ -41,6 +41,7 @@ type commandLine struct {
 	Checkpoint checkpointCmd `cmd:"" help:"Make a copy of the store that shares its files."`
 	Backup     backupCmd     `cmd:"" help:"Write the store to one file, compressed and checksummed."`
 	Restore    restoreCmd    `cmd:"" help:"Make a store of a backup, or of a chain of them."`
+	Changes    changesCmd    `cmd:"" help:"Print committed changes in order."`
 	Repair     repairCmd     `cmd:"" help:"Say what damage has cost, and make a store of the rest."`
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
 	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
@@ -49,14 +50,15 @@ type commandLine struct {
 
 // globals are the flags of every verb.
 type globals struct {
-	DB         string `name:"db" env:"COLBERTDB_DB" placeholder:"DIR" help:"Store folder. Default: colbertdb.db here."`
-	Collection string `short:"c" default:"default" help:"Collection name."`
-	Model      string `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, or \"bundled\". Default: the one that the collection was made with, else bundled."`
-	JSON       bool   `name:"json" help:"Print one JSON value, for scripts."`
-	Quiet      bool   `short:"q" help:"Print results and errors only."`
-	Verbose    bool   `short:"v" help:"Log every step that was acknowledged, and what the store does in the background."`
-	Color      string `enum:"auto,always,never" default:"auto" help:"Colours: auto, always or never; without them matched words stand in «»."`
-	Width      int    `placeholder:"COLUMNS" help:"Line width. Default: the terminal's, else 100."`
+	DB         string        `name:"db" env:"COLBERTDB_DB" placeholder:"DIR" help:"Store folder. Default: colbertdb.db here."`
+	Collection string        `short:"c" default:"default" help:"Collection name."`
+	Model      string        `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, or \"bundled\". Default: the one that the collection was made with, else bundled."`
+	KeepLogs   time.Duration `env:"COLBERTDB_KEEP_LOGS" placeholder:"TIME" help:"Keep superseded log files so long, such as 48h, for changes and restore --seq. Default: not at all."`
+	JSON       bool          `name:"json" help:"Print one JSON value, for scripts."`
+	Quiet      bool          `short:"q" help:"Print results and errors only."`
+	Verbose    bool          `short:"v" help:"Log every step that was acknowledged, and what the store does in the background."`
+	Color      string        `enum:"auto,always,never" default:"auto" help:"Colours: auto, always or never; without them matched words stand in «»."`
+	Width      int           `placeholder:"COLUMNS" help:"Line width. Default: the terminal's, else 100."`
 }
 
 // app is what a verb runs with.

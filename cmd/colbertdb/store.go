@@ -20,6 +20,7 @@ var errNoStore = errors.New("no store")
 func (a *app) openStore(o engine.Options) (*engine.Engine, error) {
 	dir := cmp.Or(a.DB, defaultDB)
 	o.Logger = a.logger()
+	o.KeepLogAge = a.KeepLogs
 	db, err := engine.Open(a.ctx, dir, &o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w at %s: name another with --db, or make one with colbertdb index", errNoStore, dir)

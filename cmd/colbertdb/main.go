@@ -38,6 +38,9 @@ type commandLine struct {
 	Delete     deleteCmd     `cmd:"" help:"Delete documents, or what an input brought."`
 	Stats      statsCmd      `cmd:"" help:"Print the collections and their sizes."`
 	Compact    compactCmd    `cmd:"" help:"Merge segments and reclaim deleted space."`
+	Reindex    reindexCmd    `cmd:"" help:"Re-encode a collection with another model while it serves, and switch to it."`
+	Alias      aliasCmd      `cmd:"" help:"List aliases, names that lead to collections, or change one."`
+	Drop       dropCmd       `cmd:"" help:"Remove a collection with all its documents."`
 	Checkpoint checkpointCmd `cmd:"" help:"Make a copy of the store that shares its files."`
 	Backup     backupCmd     `cmd:"" help:"Write the store to one file, compressed and checksummed."`
 	Restore    restoreCmd    `cmd:"" help:"Make a store of a backup, or of a chain of them."`

@@ -59,7 +59,11 @@ func (a *app) withModel(db *engine.Engine, name string) (*engine.Collection, enc
 	if err != nil {
 		return nil, nil, err
 	}
+	recorded := col.Info().Model
 	col, err = db.Collection(name, engine.WithEncoder(enc))
+	if errors.Is(err, engine.ErrModelMismatch) && a.Model == "" {
+		err = otherModel(name, recorded, err)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, enc.Close())
 	}

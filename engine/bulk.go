@@ -121,9 +121,11 @@ func (h *Collection) Bulk(ctx context.Context, o BulkOptions) (*Bulk, error) {
 	}
 	c.unref(v)
 	err = e.publishing(ctx, func(ctx context.Context) error {
+		e.commitMu.Lock()
 		e.mu.Lock()
 		err := b.begin()
 		e.mu.Unlock()
+		e.commitMu.Unlock()
 		if err != nil {
 			return err
 		}
@@ -151,7 +153,7 @@ func (h *Collection) Bulk(ctx context.Context, o BulkOptions) (*Bulk, error) {
 }
 
 // begin reserves document numbers: below them is what is there, above them what
-// comes beside the load. The caller holds Engine.pub and Engine.mu.
+// comes beside the load. The caller holds Engine.pub, commitMu and mu.
 func (b *Bulk) begin() error {
 	c := b.h.c
 	switch {

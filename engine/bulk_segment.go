@@ -71,11 +71,13 @@ type bulkSegment struct {
 
 func (b *Bulk) newSegment() (*bulkSegment, error) {
 	e := b.h.c.engine
+	e.commitMu.Lock() // sequence numbers of a group in flight are its own
 	e.mu.Lock()
 	id := e.allocSegment()
 	e.seq++
 	seq := e.seq
 	e.mu.Unlock()
+	e.commitMu.Unlock()
 	builder, err := segment.NewBuilder(e.fs, e.asideDir(), id, b.space.segmentConfig())
 	if err != nil {
 		return nil, err
@@ -135,12 +137,14 @@ func (b *Bulk) publish(s *bulkSegment) error {
 			return err
 		}
 		p := &bulkPublication{b: b, s: s, out: out, replaced: map[segment.ID]*replacedDocs{}}
+		e.commitMu.Lock()
 		e.mu.Lock()
 		e.seq++
 		p.seq = e.seq
 		cur, state := c.next(), e.state()
 		p.touched()
 		e.mu.Unlock()
+		e.commitMu.Unlock()
 		if err := p.resolve(ctx, cur); err != nil {
 			return err
 		}
@@ -305,6 +309,8 @@ func (p *bulkPublication) write(state *storeState, cur *version) error {
 // show makes the segment visible.
 func (p *bulkPublication) show() {
 	b, e, c := p.b, p.b.h.c.engine, p.b.h.c
+	e.commitMu.Lock() // a group in flight is touched, or finds the new segment
+	defer e.commitMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p.touched() // since the batch was made: the log has it

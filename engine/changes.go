@@ -129,6 +129,8 @@ func (c *logCursor) run(ctx context.Context) error {
 // now fixes the end, and takes over the names of collections.
 func (c *logCursor) now() (logEnd, error) {
 	e := c.e
+	e.commitMu.Lock() // what is in the log is applied
+	defer e.commitMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.isClosed.Load() {

@@ -83,17 +83,18 @@ func (e *Engine) linkFiles(ctx context.Context, dst string) (seq uint64, err err
 	if e.opts.ReadOnly {
 		return e.seq, e.linkAll(dst)
 	}
+	e.commitMu.Lock() // what is in the log is applied
 	e.mu.Lock()
-	err = e.guard.check(nil)
 	low, end := e.walLow, wal.FileNum(0)
-	if err == nil {
+	seq = e.seq
+	e.mu.Unlock()
+	if err = e.guard.check(nil); err == nil {
 		if end, err = e.log.Rotate(); err != nil {
 			e.guard.poison(err)
 			err = e.guard.check(err)
 		}
 	}
-	seq = e.seq
-	e.mu.Unlock()
+	e.commitMu.Unlock()
 	if err != nil {
 		return 0, err
 	}

@@ -248,6 +248,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 			return err
 		}
 		c.opening.Lock() // whoever is opening it has done so before
+		e.commitMu.Lock()
 		e.mu.Lock()
 		delete(e.byName, name)
 		e.forget(c)
@@ -267,6 +268,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		}
 		delete(e.mergeable, c)
 		e.mu.Unlock()
+		e.commitMu.Unlock()
 		c.opening.Unlock()
 		e.events.emit(func(l *EventListener) { l.CollectionDropped(name) })
 		c.drop()

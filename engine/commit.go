@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -113,31 +114,61 @@ func (e *Engine) gather(p *pending) []*pending {
 	return group
 }
 
+// commitGroup is the pipeline, in the committer alone:
+//
+//	G1  under mu: check each batch, give it sequence and document numbers
+//	G2  append to the log and sync, without mu: reads and searches go on
+//	G3  under mu: apply to the buffers, publish, make the numbers the store's
+//
+// From G1 to G3 the group holds commitMu. Who rotates the log, moves documents
+// from buffers to segments, changes the space of buffers or drops a collection
+// takes commitMu before mu. Hence
+//
+//   - log order is apply order, and a rotation finds every record of the old
+//     files in the buffers: none is logged and not yet applied;
+//   - what G1 has found out (where documents are, how they are encoded) still
+//     holds at G3, so that applying cannot fail.
 func (e *Engine) commitGroup(group []*pending) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.commitMu.Lock()
+	defer e.commitMu.Unlock()
 	defer func() {
 		for _, p := range group {
 			p.col.refs = nil
 			close(p.done)
 		}
 	}()
-	fail := func(err error) {
-		for _, p := range group {
-			if p.err == nil {
-				p.err = err
-			}
+	seq := e.number(group)
+	var records []wal.Record
+	for _, p := range group {
+		if p.err == nil {
+			records = append(records, p.record())
 		}
 	}
-	if err := e.guard.check(nil); err != nil {
-		fail(err)
+	if len(records) == 0 {
 		return
 	}
-	seq := e.seq
+	if err := e.log.Append(e.withTime(records)); err != nil {
+		e.guard.poison(err)
+		err = e.guard.check(err)
+		for _, p := range group {
+			p.err = cmp.Or(p.err, err)
+		}
+		return
+	}
+	e.applyGroup(group, seq)
+}
+
+// number is G1. It returns the last sequence number given.
+func (e *Engine) number(group []*pending) (seq uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	seq = e.seq
 	nextNum := map[*collection]segment.DocNum{}
-	records := make([]wal.Record, 0, len(group))
 	for _, p := range group {
-		if p.err = p.prepare(); p.err != nil {
+		if p.err = e.guard.check(nil); p.err == nil {
+			p.err = p.prepare()
+		}
+		if p.err != nil {
 			continue
 		}
 		next, ok := nextNum[p.col]
@@ -153,16 +184,19 @@ func (e *Engine) commitGroup(group []*pending) {
 		nextNum[p.col] = next
 		seq++
 		p.seq = seq
-		records = append(records, wal.Record{Seq: seq, Type: recordBatch, Payload: appendBatch(nil, p.col.id, p.ops)})
 	}
-	if len(records) == 0 {
-		return
-	}
-	if err := e.log.Append(e.withTime(records)); err != nil {
-		e.guard.poison(err)
-		fail(e.guard.check(err))
-		return
-	}
+	return seq
+}
+
+// record is the batch as logged.
+func (p *pending) record() wal.Record {
+	return wal.Record{Seq: p.seq, Type: recordBatch, Payload: appendBatch(nil, p.col.id, p.ops)}
+}
+
+// applyGroup is G3.
+func (e *Engine) applyGroup(group []*pending, seq uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.seq = seq
 	e.announce()
 	e.stats.group(group)

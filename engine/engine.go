@@ -19,11 +19,13 @@ import (
 
 // Engine is an open store. Its methods may be called from many goroutines.
 //
-// Three locks order everything. bg serialises merges and trainings, which may
+// Four locks order everything. bg serialises merges and trainings, which may
 // take minutes. pub serialises what changes the manifest: seals, and the last
-// step of a merge; so a seal that is due never waits for a merge that runs. mu
-// guards the log's tail, sequence numbers, buffers and the publishing of
-// versions. They are taken in this order, and mu is never held while building.
+// step of a merge; so a seal that is due never waits for a merge that runs.
+// commitMu is held by a commit group from its numbers to its application, over
+// the fsync of the log (commit.go). mu guards sequence numbers, buffers and the
+// publishing of versions. They are taken in this order, and mu is never held
+// while building or while a file is synced.
 type Engine struct {
 	dir   string
 	fs    vfs.FS
@@ -41,8 +43,9 @@ type Engine struct {
 
 	events *eventQueue
 
-	bg  sync.Mutex
-	pub sync.Mutex
+	bg       sync.Mutex
+	pub      sync.Mutex
+	commitMu sync.Mutex
 
 	mu           sync.Mutex
 	cursors      map[*logCursor]struct{} // iterations of Changes

@@ -289,6 +289,8 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		return err
 	}
 	c.record = record
+	e.commitMu.Lock() // buffers change their space between commit groups
+	defer e.commitMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := moved.finish(c); err != nil {

@@ -52,7 +52,7 @@ func (e *Engine) noteCollection(n collectionNote) error {
 const timeNotes = time.Second
 
 // withTime puts the time before a group's records, now and then. The caller
-// holds Engine.mu.
+// holds Engine.commitMu.
 func (e *Engine) withTime(records []wal.Record) []wal.Record {
 	now := time.Now()
 	if now.Sub(e.lastTimeNote) < timeNotes {

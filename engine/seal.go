@@ -92,15 +92,43 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 	return e.retireLog(ctx, low)
 }
 
-// rotate is S1. It fixes, under Engine.mu, what this seal covers.
+// rotate is S1. It fixes what this seal covers: no commit group is under way, so
+// that the files before low hold what the jobs and the forwarded records hold.
+// Reads go on while the log is synced.
 func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state storeState, jobs []*sealJob, deletes []deleteJob, err error) {
+	e.commitMu.Lock()
+	defer e.commitMu.Unlock()
+	jobs, deletes, forward := e.freeze(force)
+	if len(jobs) == 0 && len(deletes) == 0 {
+		return 0, storeState{}, nil, nil, nil
+	}
+	if low, err = e.log.Rotate(); err == nil && len(forward) > 0 {
+		err = e.log.Append(forward)
+	}
+	if err != nil {
+		e.guard.poison(err)
+		return 0, storeState{}, nil, nil, e.guard.check(err)
+	}
+	e.events.emit(func(l *EventListener) { l.LogRotated(LogInfo{File: uint64(low)}) })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, j := range jobs {
+		j.meta.ID = e.allocSegment()
+	}
+	state = e.state()
+	state.WALLow = low
+	return low, state, jobs, deletes, nil
+}
+
+// freeze ends the buffers that a seal takes and returns the records of those
+// that it leaves. The caller holds Engine.commitMu.
+func (e *Engine) freeze(force func(*collection) bool) (jobs []*sealJob, deletes []deleteJob, forward []wal.Record) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := byID(e.unsealed)
 	if !slices.ContainsFunc(all, force) {
-		return 0, storeState{}, nil, nil, nil
+		return nil, nil, nil
 	}
-	var forward []wal.Record
 	for _, c := range all {
 		if force(c) || c.active.full(&e.opts) || (len(c.active.docs) > 0 && c.active.bytes >= smallBuffer) {
 			c.freeze()
@@ -119,23 +147,7 @@ func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state st
 			}
 		}
 	}
-	if len(jobs) == 0 && len(deletes) == 0 {
-		return 0, storeState{}, nil, nil, nil
-	}
-	if low, err = e.log.Rotate(); err == nil && len(forward) > 0 {
-		err = e.log.Append(forward)
-	}
-	if err != nil {
-		e.guard.poison(err)
-		return 0, storeState{}, nil, nil, e.guard.check(err)
-	}
-	e.events.emit(func(l *EventListener) { l.LogRotated(LogInfo{File: uint64(low)}) })
-	for _, j := range jobs {
-		j.meta.ID = e.allocSegment()
-	}
-	state = e.state()
-	state.WALLow = low
-	return low, state, jobs, deletes, nil
+	return jobs, deletes, forward
 }
 
 // records rebuilds the log records of the live documents of a small buffer,
@@ -264,6 +276,8 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 
 // publishSeal is S5.
 func (e *Engine) publishSeal(low wal.FileNum, jobs []*sealJob, deletes []deleteJob) {
+	e.commitMu.Lock()
+	defer e.commitMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, d := range deletes {

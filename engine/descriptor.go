@@ -26,8 +26,10 @@ import (
 // with its size and checksums. A checkpoint keeps it in the file CHECKPOINT, a
 // backup begins with it. docs/format/backup.md.
 type Descriptor struct {
-	Format  int       `json:"format"` // of the store
-	StoreID string    `json:"store_id"`
+	Format  int    `json:"format"` // of the store
+	StoreID string `json:"store_id"`
+	// Kind is empty for a store, "segment" for an exported segment.
+	Kind    string    `json:"kind,omitempty"`
 	ID      string    `json:"id"`               // of this checkpoint or backup
 	Parent  string    `json:"parent,omitempty"` // id of the backup that an incremental one adds to
 	Created time.Time `json:"created"`
@@ -90,7 +92,7 @@ func (d *Descriptor) Stored() (n int64) {
 func (d *Descriptor) encode() []byte { return encodeJSON(descriptorMagic, d) }
 
 // filePath is what a path of a descriptor may be: nothing that leaves the folder.
-var filePath = regexp.MustCompile(`^(pebble|wal)/[A-Za-z0-9][A-Za-z0-9._-]*$`)
+var filePath = regexp.MustCompile(`^(pebble|wal|segment)/[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 func decodeDescriptor(b []byte, where string) (*Descriptor, error) {
 	d := new(Descriptor)

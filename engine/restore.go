@@ -84,6 +84,8 @@ func openChain(chain []io.Reader) (out []*backupReader, total int64, err error) 
 			return nil, 0, fmt.Errorf("backup %d of %d: %w", i+1, len(chain), err)
 		}
 		switch {
+		case b.d.Kind != "":
+			return nil, 0, fmt.Errorf("%w: file %d of %d is an exported %s, not a backup", ErrInvalid, i+1, len(chain), b.d.Kind)
 		case i == 0 && b.d.Parent != "":
 			return nil, 0, fmt.Errorf("%w: backup %s adds to backup %s, which comes before it in the chain and was not given", ErrBrokenChain, b.d.ID, b.d.Parent)
 		case i > 0 && b.d.Parent == "":

@@ -45,6 +45,8 @@ type commandLine struct {
 	Backup     backupCmd     `cmd:"" help:"Write the store to one file, compressed and checksummed."`
 	Restore    restoreCmd    `cmd:"" help:"Make a store of a backup, or of a chain of them."`
 	Changes    changesCmd    `cmd:"" help:"Print committed changes in order."`
+	Export     exportCmd     `cmd:"" help:"Write the segments of a collection to files that need nothing else."`
+	Attach     attachCmd     `cmd:"" help:"Store segments that export wrote."`
 	Repair     repairCmd     `cmd:"" help:"Say what damage has cost, and make a store of the rest."`
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
 	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`

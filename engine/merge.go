@@ -46,6 +46,7 @@ func (e *Engine) mergeDue(ctx context.Context, c *collection) error {
 			return err
 		}
 	}
+	e.markMergeable([]*collection{c})
 	e.wake()
 	return nil
 }

@@ -3,6 +3,7 @@ package simd
 import (
 	"errors"
 	"fmt"
+	"os"
 )
 
 // Lanes is the number of vectors in a packed block.
@@ -76,7 +77,20 @@ var generic = &kernels{
 // tiers lists what this processor can run, best first.
 var tiers = append(archTiers(), generic)
 
-var active = tiers[0]
+var active = chosen(os.Getenv(tierVariable))
+
+// tierVariable names a tier to run instead of the best, for comparing them.
+const tierVariable = "COLBERTDB_KERNELS"
+
+// chosen returns the tier of a name, the best where there is none.
+func chosen(name string) *kernels {
+	for _, t := range tiers {
+		if t.name == name {
+			return t
+		}
+	}
+	return tiers[0]
+}
 
 // Tier names the kernels in use: "avx512", "avx2" or "generic".
 func Tier() string { return active.name }

@@ -30,6 +30,19 @@ func forEachTier(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
+func TestATierCanBeChosen(t *testing.T) {
+	for _, name := range Tiers() {
+		if got := chosen(name); got.name != name {
+			t.Errorf("chose %s, got %s", name, got.name)
+		}
+	}
+	for _, name := range []string{"", "avx1024"} {
+		if got := chosen(name); got != tiers[0] {
+			t.Errorf("chose %q, got %s", name, got.name)
+		}
+	}
+}
+
 var dims = []int{8, 16, 24, 48, 64, 96, 128, 136, 256, 768, 1024}
 
 // guarded returns a slice of n values with sentinels on both sides, and a check

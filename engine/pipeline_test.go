@@ -77,9 +77,6 @@ func TestReadsDoNotWaitForTheLog(t *testing.T) {
 	if info := col.Info(); info.Documents != 1 {
 		t.Errorf("%d documents", info.Documents)
 	}
-	if _, err := db.CreateCollection(ctx, "other", engine.CollectionConfig{Dim: dim}); err != nil {
-		t.Error(err)
-	}
 	close(fs.goOn)
 	if err := <-done; err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ type commandLine struct {
 	Attach     attachCmd     `cmd:"" help:"Store segments that export wrote."`
 	Repair     repairCmd     `cmd:"" help:"Say what damage has cost, and make a store of the rest."`
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
+	Dump       dumpCmd       `cmd:"" help:"Print a structure of a store that is not open, damaged or not."`
 	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
 )
@@ -114,6 +115,18 @@ func (e *Engine) gather(p *pending) []*pending {
 	return group
 }
 
+// acknowledge lets commit return.
+func (p *pending) acknowledge() {
+	if failpoint.On(failpoint.AckBeforeAppend) {
+		select {
+		case <-p.done:
+			return
+		default:
+		}
+	}
+	close(p.done)
+}
+
 // commitGroup is the pipeline, in the committer alone:
 //
 //	G1  under mu: check each batch, give it sequence and document numbers
@@ -134,7 +147,7 @@ func (e *Engine) commitGroup(group []*pending) {
 	defer func() {
 		for _, p := range group {
 			p.col.refs = nil
-			close(p.done)
+			p.acknowledge()
 		}
 	}()
 	seq := e.number(group)
@@ -146,6 +159,11 @@ func (e *Engine) commitGroup(group []*pending) {
 	}
 	if len(records) == 0 {
 		return
+	}
+	if failpoint.On(failpoint.AckBeforeAppend) {
+		for _, p := range group {
+			p.acknowledge()
+		}
 	}
 	if err := e.log.Append(e.withTime(records)); err != nil {
 		e.guard.poison(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/query"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
@@ -340,6 +341,9 @@ func (e *Engine) snapshot() []*collection {
 
 // allocSegment returns a segment id that was never used. The caller holds Engine.mu.
 func (e *Engine) allocSegment() segment.ID {
+	if failpoint.On(failpoint.ReuseSegmentID) && e.nextSegment > 1 {
+		return e.nextSegment - 1
+	}
 	e.nextSegment++
 	return e.nextSegment - 1
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/colbertdb-go/colbertdb/compaction"
+	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -305,6 +306,15 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		next.replace(r)
 	}
 	c.finish(next)
+	if failpoint.On(failpoint.ExciseWhileRead) {
+		for _, r := range w.all {
+			for _, in := range r.inputs {
+				if err := e.excise(ctx, in.Meta().ID); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	return nil
 }
 
@@ -430,7 +440,7 @@ func (m *replacement) lateDeletes(v *version) *segment.Bitset {
 	var live *segment.Bitset
 	for _, s := range v.segs {
 		i := m.index(s.Meta().ID)
-		if i < 0 || s.live == m.inputs[i].live {
+		if i < 0 || s.live == m.inputs[i].live || failpoint.On(failpoint.LoseLateDeletes) {
 			continue
 		}
 		for ord := range s.Len() {

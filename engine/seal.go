@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
 )
@@ -74,6 +75,14 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 		}
 		paths = append(paths, built...)
 	}
+	publish := func() error {
+		return e.guard.write(func() error { return e.writeSeal(low, state, jobs, deletes) })
+	}
+	if failpoint.On(failpoint.PublishBeforeIngest) {
+		if err := publish(); err != nil {
+			return err
+		}
+	}
 	if err := e.ingest(ctx, paths); err != nil {
 		return err
 	}
@@ -84,8 +93,10 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 			}
 		}
 	}
-	if err := e.guard.write(func() error { return e.writeSeal(low, state, jobs, deletes) }); err != nil {
-		return err
+	if !failpoint.On(failpoint.PublishBeforeIngest) {
+		if err := publish(); err != nil {
+			return err
+		}
 	}
 	e.publishSeal(low, jobs, deletes)
 	e.closeIdle()
@@ -117,6 +128,9 @@ func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state st
 	}
 	state = e.state()
 	state.WALLow = low
+	if failpoint.On(failpoint.LowWaterOffByOne) {
+		state.WALLow++
+	}
 	return low, state, jobs, deletes, nil
 }
 
@@ -338,6 +352,9 @@ func (c *collection) dropFrozen(m *memtable) {
 
 // retireLog is S6.
 func (e *Engine) retireLog(ctx context.Context, low wal.FileNum) error {
+	if failpoint.On(failpoint.RemoveLogBeforeFlush) {
+		return e.log.Remove(low)
+	}
 	if err := e.guard.flush(ctx, e.db); err != nil {
 		return err
 	}

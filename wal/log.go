@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 )
 
 // FileNum numbers log files; the first is 1.
@@ -138,7 +140,7 @@ func (l *Log) create(num, prev FileNum, prevEnd int64) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err == nil {
+	if err == nil && !failpoint.On(failpoint.SkipDirSync) {
 		err = syncDir(l.o.FS, l.o.Dir)
 	}
 	if err != nil {
@@ -209,8 +211,10 @@ func (l *Log) sync() error {
 		return nil
 	}
 	start := time.Now()
-	if err := l.file.Sync(); err != nil {
-		return l.poison(err)
+	if !failpoint.On(failpoint.SkipLogSync) {
+		if err := l.file.Sync(); err != nil {
+			return l.poison(err)
+		}
 	}
 	if l.o.OnSync != nil {
 		l.o.OnSync(time.Since(start))

@@ -218,8 +218,8 @@ func everyWindow(seed uint64) (int, error) {
 	}
 	for i, w := range windows {
 		if err := recovered(w.disk, states[w.done:min(w.done+2, len(states))]); err != nil {
-			return 0, fmt.Errorf("write %d with %d %% of what was not synced (%s %s, %d operations done): %w",
-				i/3+1, []int{0, 50, 100}[i%3], kindName(w.op.Kind), w.op.Path, w.done, err)
+			return 0, fmt.Errorf("run %d, write %d with %d %% of what was not synced (%s %s, %d operations done): %w",
+				i+1, i/3+1, []int{0, 50, 100}[i%3], kindName(w.op.Kind), w.op.Path, w.done, err)
 		}
 	}
 	return len(windows) / 3, nil

@@ -30,7 +30,7 @@ func TestR07IOErrors(t *testing.T) {
 			runs++
 			_, reported, err := within(15*time.Second, func() (int, int, error) { return failOne(int64(i), sticky) })
 			if err != nil {
-				t.Fatalf("operation %d of %d fails (sticky %t): %v", i, total, sticky, err)
+				t.Fatalf("run %d, operation %d of %d fails (sticky %t): %v", runs, i, total, sticky, err)
 			}
 			if reported > 0 {
 				failed++

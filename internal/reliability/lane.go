@@ -28,9 +28,10 @@ func Seeds(t testing.TB, from uint64, n int, f func(seed uint64) error) {
 		}
 		from, n = seed, 1
 	}
-	for seed := from; seed < from+uint64(n); seed++ {
+	for i := range n {
+		seed := from + uint64(i)
 		if err := f(seed); err != nil {
-			t.Fatalf("COLBERTDB_SEED=%d: %v", seed, err)
+			t.Fatalf("COLBERTDB_SEED=%d (run %d): %v", seed, i+1, err)
 		}
 	}
 }

@@ -247,6 +247,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
+		c.drop()         // before a merge can see the empty version
 		c.opening.Lock() // whoever is opening it has done so before
 		e.commitMu.Lock()
 		e.mu.Lock()
@@ -271,7 +272,6 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		e.commitMu.Unlock()
 		c.opening.Unlock()
 		e.events.emit(func(l *EventListener) { l.CollectionDropped(name) })
-		c.drop()
 		return err
 	})
 	if err != nil {
@@ -336,12 +336,9 @@ func (h *Collection) encodeTexts(ctx context.Context, docs []Document) ([]Docume
 	if h.enc == nil {
 		return nil, fmt.Errorf("%w: document %q has text and no vectors; open the collection with WithEncoder", ErrNoEncoder, docs[which[0]].ID)
 	}
-	encoded, err := h.enc.EncodeDocuments(ctx, texts)
+	encoded, err := encodeDocuments(ctx, h.enc, texts)
 	if err != nil {
-		return nil, fmt.Errorf("colbertdb: encoding %d documents: %w", len(texts), err)
-	}
-	if len(encoded) != len(texts) {
-		return nil, fmt.Errorf("colbertdb: encoder returned %d documents for %d texts", len(encoded), len(texts))
+		return nil, err
 	}
 	docs = append([]Document(nil), docs...)
 	for i, at := range which {
@@ -385,9 +382,10 @@ func (h *Collection) Get(ctx context.Context, id string) (*Document, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if h.c.engine.closed() {
-		return nil, ErrClosed
+	if err := h.c.engine.enter(); err != nil {
+		return nil, err
 	}
+	defer h.c.engine.exit()
 	for {
 		d, stale, err := h.c.get(id)
 		if err != nil {
@@ -518,7 +516,7 @@ func (h *Collection) All(ctx context.Context, opts ...ScanOption) iter.Seq2[*Doc
 					yield(nil, err)
 					return
 				}
-				d, err := v.load(src, ord, s.vectors)
+				d, err := h.c.engine.read(v, src, ord, s.vectors)
 				if !yield(d, err) || err != nil {
 					return
 				}

@@ -74,6 +74,7 @@ type Engine struct {
 	pins      pinBudget
 	searchers sync.Pool // *query.Searcher
 	stats     counters
+	reading   sync.WaitGroup
 	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it
 
 	commits chan *pending
@@ -141,8 +142,9 @@ func OpenMem(o *Options) (*Engine, error) {
 	return Open(context.Background(), "mem", &opts)
 }
 
-// Close ends background work and closes the store. What was acknowledged is in
-// the log; nothing needs to be flushed first.
+// Close ends background work, waits for the reads that are on their way and
+// closes the store. What was acknowledged is in the log; nothing needs to be
+// flushed first.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	if e.isClosed.Load() {
@@ -155,6 +157,7 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	e.cancel()
 	e.wg.Wait()
+	e.reading.Wait()
 	defer e.events.close()
 	e.bg.Lock() // a Flush or Compact that is still running ends first
 	defer e.bg.Unlock()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 
@@ -153,6 +154,9 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 		return err
 	}
 	defer c.release(v)
+	if err := c.alive.Err(); err != nil { // v may be the empty one of a dropped collection
+		return err
+	}
 	w := &mergeWork{engine: e, col: c, to: v.space, trained: to}
 	if to != nil {
 		w.to, w.first = to, !v.space.coded()
@@ -243,7 +247,8 @@ func (w *mergeWork) has(id segment.ID) bool {
 // caller holds Engine.pub.
 func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 	e, c := w.engine, w.col
-	if err := ctx.Err(); err != nil {
+	// ctx ends some time after the collection does; a drop must not be undone.
+	if err := errors.Join(ctx.Err(), c.alive.Err()); err != nil {
 		return err
 	}
 	if w.trained != nil {
@@ -309,7 +314,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 	if failpoint.On(failpoint.ExciseWhileRead) {
 		for _, r := range w.all {
 			for _, in := range r.inputs {
-				if err := e.excise(ctx, in.Meta().ID); err != nil {
+				if err := e.excise(ctx, segment.Span(in.Meta().ID)); err != nil {
 					return err
 				}
 			}

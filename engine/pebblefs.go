@@ -32,13 +32,13 @@ const pause = 5 * time.Millisecond
 
 // vital reports whether Pebble cannot go on without a file. All others are
 // written anew after a failure.
-func (p pebbleFS) vital(name string) bool {
+func (p *pebbleFS) vital(name string) bool {
 	base := p.PathBase(name)
 	return strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "marker.") || strings.HasSuffix(base, ".log")
 }
 
 // change runs a change of what is on disk, unless the guard is poisoned.
-func (p pebbleFS) change(name string, f func() error) error {
+func (p *pebbleFS) change(name string, f func() error) error {
 	vital := p.vital(name)
 	err := p.guard.check(nil)
 	if err == nil {
@@ -57,7 +57,7 @@ func (p pebbleFS) change(name string, f func() error) error {
 }
 
 // open runs one way of getting a file to write.
-func (p pebbleFS) open(name string, f func() (vfs.File, error)) (vfs.File, error) {
+func (p *pebbleFS) open(name string, f func() (vfs.File, error)) (vfs.File, error) {
 	file := vfs.File(vfs.NewMemFile(nil)) // where nothing is written any more
 	err := p.change(name, func() error {
 		opened, err := f()
@@ -73,7 +73,7 @@ func (p pebbleFS) open(name string, f func() (vfs.File, error)) (vfs.File, error
 }
 
 // Create creates a file.
-func (p pebbleFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (p *pebbleFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return p.open(name, func() (vfs.File, error) {
 		if strings.HasPrefix(p.PathBase(name), "marker.") {
 			if err := syncDir(p.FS, p.PathDir(name)); err != nil {
@@ -85,17 +85,17 @@ func (p pebbleFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 }
 
 // OpenReadWrite opens a file that exists.
-func (p pebbleFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (p *pebbleFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return p.open(name, func() (vfs.File, error) { return p.FS.OpenReadWrite(name, category, opts...) })
 }
 
 // ReuseForWrite renames a file and opens it to be overwritten.
-func (p pebbleFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (p *pebbleFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return p.open(newname, func() (vfs.File, error) { return p.FS.ReuseForWrite(oldname, newname, category) })
 }
 
 // OpenDir opens a directory.
-func (p pebbleFS) OpenDir(name string) (vfs.File, error) {
+func (p *pebbleFS) OpenDir(name string) (vfs.File, error) {
 	d, err := p.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
@@ -104,17 +104,17 @@ func (p pebbleFS) OpenDir(name string) (vfs.File, error) {
 }
 
 // Link makes a hard link.
-func (p pebbleFS) Link(oldname, newname string) error {
+func (p *pebbleFS) Link(oldname, newname string) error {
 	return p.change(newname, func() error { return p.FS.Link(oldname, newname) })
 }
 
 // Rename renames a file.
-func (p pebbleFS) Rename(oldname, newname string) error {
+func (p *pebbleFS) Rename(oldname, newname string) error {
 	return p.change(newname, func() error { return p.FS.Rename(oldname, newname) })
 }
 
 // Remove removes a file. That it is still there does no harm.
-func (p pebbleFS) Remove(name string) error {
+func (p *pebbleFS) Remove(name string) error {
 	if err := p.guard.check(nil); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (p pebbleFS) Remove(name string) error {
 }
 
 // RemoveAll removes a folder.
-func (p pebbleFS) RemoveAll(name string) error {
+func (p *pebbleFS) RemoveAll(name string) error {
 	if err := p.guard.check(nil); err != nil {
 		return err
 	}
@@ -130,13 +130,13 @@ func (p pebbleFS) RemoveAll(name string) error {
 }
 
 // Unwrap returns the file system underneath.
-func (p pebbleFS) Unwrap() vfs.FS { return p.FS }
+func (p *pebbleFS) Unwrap() vfs.FS { return p.FS }
 
 // guardedFile is a file that Pebble writes.
 type guardedFile struct {
 	vfs.File
 	name string
-	fs   pebbleFS
+	fs   *pebbleFS
 }
 
 // Write appends to the file.
@@ -163,6 +163,24 @@ func (f guardedFile) SyncData() error { return f.fs.change(f.name, f.File.SyncDa
 func (f guardedFile) SyncTo(length int64) (full bool, err error) {
 	err = f.fs.change(f.name, func() (err error) { full, err = f.File.SyncTo(length); return err })
 	return full, err
+}
+
+// Preallocate reserves space, which a vital file can do without.
+func (f guardedFile) Preallocate(offset, length int64) error {
+	if err := f.File.Preallocate(offset, length); err != nil && !f.fs.vital(f.name) {
+		return err
+	}
+	return nil
+}
+
+// Stat describes the file. That of a vital one must not fail either.
+func (f guardedFile) Stat() (vfs.FileInfo, error) {
+	info, err := f.File.Stat()
+	if err != nil && f.fs.vital(f.name) {
+		f.fs.guard.poison(fmt.Errorf("describing %q: %w", f.name, err))
+		return vfs.NewMemFile(nil).Stat()
+	}
+	return info, err
 }
 
 // Close closes the file. A vital one may have lost what it said was written.

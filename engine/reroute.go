@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -48,7 +49,7 @@ func (e *Engine) reroute(ctx context.Context, c *collection, s segView) (err err
 		return err
 	}
 	err = e.publishing(ctx, func(ctx context.Context) error {
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(ctx.Err(), c.alive.Err()); err != nil { // a drop must not be undone
 			return err
 		}
 		return e.publishRouting(ctx, c, s, to, paths)

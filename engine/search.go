@@ -110,9 +110,10 @@ type Hit struct {
 func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResult, error) {
 	start := time.Now()
 	e := h.c.engine
-	if e.closed() {
-		return nil, ErrClosed
+	if err := e.enter(); err != nil {
+		return nil, err
 	}
+	defer e.exit()
 	q, tokens, err := h.query(ctx, &req)
 	if err != nil {
 		return nil, err
@@ -175,14 +176,11 @@ func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Quer
 	case req.Text != "" && h.enc == nil:
 		return nil, nil, fmt.Errorf("%w: open collection %q with WithEncoder, or search by Vectors", ErrNoEncoder, h.c.name)
 	case req.Text != "":
-		encoded, err := h.enc.EncodeQueries(ctx, []string{req.Text})
+		encoded, err := encodeQuery(ctx, h.enc, req.Text)
 		if err != nil {
-			return nil, nil, fmt.Errorf("colbertdb: encoding the query: %w", err)
+			return nil, nil, err
 		}
-		if len(encoded) != 1 {
-			return nil, nil, fmt.Errorf("colbertdb: encoder returned %d queries for one text", len(encoded))
-		}
-		vectors, weights, tokens = encoded[0].Vectors, encoded[0].Weights, encoded[0].Tokens
+		vectors, weights, tokens = encoded.Vectors, encoded.Weights, encoded.Tokens
 	}
 	if vectors.Dim != h.c.config.Dim {
 		return nil, nil, fmt.Errorf("query: %w: vectors have dimension %d, collection %q has %d", ErrDimension, vectors.Dim, h.c.name, h.c.config.Dim)

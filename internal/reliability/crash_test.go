@@ -122,14 +122,17 @@ func openTracked(fs vfs.FS, o *engine.Options) (*engine.Engine, func() error, er
 // goes through all of seal, merge, training and drop, with nothing, half and
 // all of what was not synced.
 func TestR03EveryWindow(t *testing.T) {
-	windows, err := everyWindow(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d write operations, %d recoveries", windows, windows*3)
-	if windows < 150 {
-		t.Errorf("only %d windows: the workload is too short", windows)
-	}
+	Seeds(t, 1, Count(1, 10), func(seed uint64) error {
+		windows, err := everyWindow(seed)
+		if err != nil {
+			return err
+		}
+		t.Logf("%d write operations, %d recoveries", windows, windows*3)
+		if windows < 150 {
+			return fmt.Errorf("only %d windows: the workload is too short", windows)
+		}
+		return nil
+	})
 }
 
 // fixedWorkload are the operations of R3 and R7.

@@ -29,7 +29,7 @@ type CrashFS struct {
 // NewCrashFS wraps a crashable file system.
 func NewCrashFS(mem *vfs.MemFS) *CrashFS {
 	c := &CrashFS{mem: mem, copied: make(chan *vfs.MemFS, 1)}
-	c.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(c.before))
+	c.FS = Intercept(mem, c.before)
 	return c
 }
 
@@ -72,4 +72,29 @@ func (c *CrashFS) crash() {
 	if c.crashed.CompareAndSwap(false, true) {
 		c.copied <- c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: c.r})
 	}
+}
+
+// Intercept returns a file system that calls before with every operation and
+// fails those for which it returns an error.
+func Intercept(fs vfs.FS, before func(errorfs.Op) error) vfs.FS {
+	inject := errorfs.InjectorFunc(before)
+	return &interceptFS{errorfs.Wrap(fs, inject), inject}
+}
+
+// interceptFS sees to recycled files, which package errorfs forgets.
+type interceptFS struct {
+	*errorfs.FS
+	inject errorfs.Injector
+}
+
+// ReuseForWrite renames a file and opens it to be overwritten.
+func (i *interceptFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := i.FS.ReuseForWrite(oldname, newname, category)
+	if err != nil {
+		return nil, err
+	}
+	return errorfs.WrapFile(f, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		op.Path = newname
+		return i.inject.MaybeError(op)
+	})), nil
 }

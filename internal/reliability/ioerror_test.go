@@ -63,13 +63,13 @@ func failOne(at int64, sticky bool) (total, reported int, err error) {
 	var n atomic.Int64
 	var off atomic.Bool
 	var hit atomic.Pointer[errorfs.Op]
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	fs := Intercept(mem, func(op errorfs.Op) error {
 		if i := n.Add(1); at > 0 && (i == at || sticky && i > at) && !off.Load() {
 			hit.CompareAndSwap(nil, &op)
 			return errorfs.ErrInjected
 		}
 		return nil
-	}))
+	})
 	defer func() {
 		if op := hit.Load(); op != nil && err != nil {
 			err = fmt.Errorf("%s %s: %w", kindName(op.Kind), op.Path, err)

@@ -1,0 +1,40 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/encoder"
+)
+
+// An encoder is the caller's code. What it returns is checked like vectors from
+// the caller, and where it panics the call fails and nothing else.
+
+func encodeDocuments(ctx context.Context, enc encoder.Encoder, texts []string) (out []encoder.Document, err error) {
+	defer recoverEncoder(&err)
+	if out, err = enc.EncodeDocuments(ctx, texts); err != nil {
+		return nil, fmt.Errorf("colbertdb: encoding %d documents: %w", len(texts), err)
+	}
+	if len(out) != len(texts) {
+		return nil, fmt.Errorf("colbertdb: encoder returned %d documents for %d texts", len(out), len(texts))
+	}
+	return out, nil
+}
+
+func encodeQuery(ctx context.Context, enc encoder.Encoder, text string) (q encoder.Query, err error) {
+	defer recoverEncoder(&err)
+	out, err := enc.EncodeQueries(ctx, []string{text})
+	if err != nil {
+		return q, fmt.Errorf("colbertdb: encoding the query: %w", err)
+	}
+	if len(out) != 1 {
+		return q, fmt.Errorf("colbertdb: encoder returned %d queries for one text", len(out))
+	}
+	return out[0], nil
+}
+
+func recoverEncoder(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("colbertdb: encoder panicked: %v", p)
+	}
+}

@@ -160,10 +160,11 @@ func (t *trainer) all() []int32 {
 
 // split sets one point in sixteen aside: residual norms are measured on points
 // that k-means did not see, since it brings the cells nearer to its own points
-// than to any to come. They are set aside in runs, because neighbours are tokens
-// of one document and alike.
+// than to any to come. They are set aside in long runs, because tokens of one
+// document are alike: a run that ends in the middle of a document knows the other
+// half.
 func (t *trainer) split() (train, heldOut []int32) {
-	const share, longest, fewest = 16, 256, 512
+	const share, longest, fewest = 16, 4096, 512
 	if t.n < fewest {
 		return t.all(), t.all()
 	}

@@ -20,6 +20,9 @@ func growth(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	if o.documents > 0 {
+		c.Docs = c.Docs[:min(o.documents, len(c.Docs))]
+	}
 	queries := c.Query[:min(o.queries, len(c.Query))]
 	t, err := newTruth(ctx, c.Docs, queries, c.Qrels)
 	if err != nil {

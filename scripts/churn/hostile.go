@@ -23,6 +23,9 @@ func hostile(ctx context.Context, o *options) error {
 		if err != nil {
 			return err
 		}
+		if o.documents > 0 {
+			c.Docs = c.Docs[:min(o.documents, len(c.Docs))]
+		}
 		all = append(all, c)
 		if p.name != parts[0].name {
 			remaining = append(remaining, c.Docs...)

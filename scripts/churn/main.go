@@ -31,7 +31,8 @@ func main() {
 	flag.StringVar(&o.cache, "cache", "", "folder for encoded vectors")
 	flag.StringVar(&o.svg, "svg", "", "file for the plot of growth")
 	flag.IntVar(&o.queries, "queries", 100, "queries to measure of each collection, at most")
-	flag.IntVar(&o.documents, "documents", 0, "documents of growth, 0 for all")
+	flag.IntVar(&o.documents, "documents", 0, "documents of each collection, at most; 0 for all")
+	flag.Int64Var(&o.train, "train", 0, "Options.TrainTokens, 0 for the default")
 	flag.IntVar(&o.rounds, "rounds", 100, "rounds of growth")
 	flag.BoolVar(&o.raw, "raw", false, "RetainRaw")
 	run := flag.String("run", "growth", "growth or hostile")
@@ -60,4 +61,5 @@ type options struct {
 	raw              bool
 	queries, rounds  int
 	documents        int
+	train            int64
 }

@@ -23,7 +23,7 @@ func (o *options) open(ctx context.Context, disableRetraining bool) (*store, err
 	s := &store{}
 	var err error
 	s.db, err = engine.OpenMem(&engine.Options{
-		Sync: engine.SyncNever, SealBytes: 16 << 20, TrainSample: trainSample, DisableRetraining: disableRetraining,
+		Sync: engine.SyncNever, SealBytes: 16 << 20, TrainTokens: o.train, TrainSample: trainSample, DisableRetraining: disableRetraining,
 		EventListener: &engine.EventListener{
 			TrainBegin: func(engine.TrainInfo) { s.trainings.Add(1) },
 			TrainEnd:   func(engine.TrainInfo) { s.trainings.Add(-1) },
@@ -41,7 +41,7 @@ func (o *options) built(ctx context.Context, docs []doc) (*store, error) {
 	s := &store{}
 	var err error
 	// Without background work: the first training sees all documents.
-	s.db, err = engine.OpenMem(&engine.Options{Sync: engine.SyncNever, DisableAutoCompaction: true, TrainSample: trainSample})
+	s.db, err = engine.OpenMem(&engine.Options{Sync: engine.SyncNever, DisableAutoCompaction: true, TrainTokens: o.train, TrainSample: trainSample})
 	if err != nil {
 		return nil, err
 	}

@@ -37,8 +37,11 @@ func (k *kernels) blocks(left int) int {
 	return 1
 }
 
+// maxDim is what kernels have room for.
+const maxDim = 1024
+
 func checkRows(q, rows []int8, blocks, n, dim int, name string) {
-	check(dim > 0 && dim%8 == 0 && len(q) >= blocks*BlockBytes(dim) && len(rows) >= n*dim, name)
+	check(dim > 0 && dim <= maxDim && dim%8 == 0 && len(q) >= blocks*BlockBytes(dim) && len(rows) >= n*dim, name)
 }
 
 // MaxRows raises best, for each lane of its packed blocks, to the greatest dot

@@ -83,6 +83,12 @@ func (a *asm) function(proto string, argBytes int) {
 	fmt.Fprintf(a, "\n// func %s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", proto, name, argBytes)
 }
 
+// functionWithFrame begins a function that has memory of its own at SP.
+func (a *asm) functionWithFrame(proto string, frameBytes, argBytes int) {
+	name, _, _ := strings.Cut(proto, "(")
+	fmt.Fprintf(a, "\n// func %s\nTEXT ·%s(SB), 0, $%d-%d\n", proto, name, frameBytes, argBytes)
+}
+
 // load moves named arguments of eight bytes into registers; args are pairs of
 // names with offsets, "q+0", and registers.
 func (a *asm) load(args ...string) {

@@ -2,18 +2,28 @@ package main
 
 import "fmt"
 
-// Row scores with AVX2. VPMADDUBSW multiplies unsigned by signed bytes and adds
-// pairs in int16: with the magnitude of a row's byte, at most 128, and a lane's
-// byte in ±127 with the row's sign, a pair is within ±32512 and never saturates.
+// Row scores with AVX2, in int16: the lanes of a block are widened once a call,
+// to [dim/2][16][2]int16, and the rows of a tile once a tile, into the frame.
+// Nothing in the inner loop but VPMADDWD and VPADDD takes a pipe of the
+// processor. (Products of bytes, VPMADDUBSW, need the signs moved from row to
+// lane and are slower.)
 //
-// Sixteen lanes are two registers of eight sums; four or one rows at once:
+// Sixteen lanes are two registers of eight sums; four rows or one at once:
 //
 //	Y0-Y7    sums: of row r, lanes 0-7 in Y(2r) and 8-15 in Y(2r+1)
-//	Y8 Y9    four dimensions of the lanes, between tiles maxima or floors
-//	Y10      of a row, broadcast    Y11 their magnitudes    Y12 products
-//	Y13      ones                   Y14 Y15 scratch
+//	Y8 Y9    two dimensions of the lanes    Y10-Y11  of rows    Y12-Y15  products
 //
-// The other registers are those of the AVX-512 kernels.
+// At the end of a tile Y8 to Y15 are free.
+//
+// SI widened lanes, DI rows, R11 bytes a row, CX rows left, R10 rows done, DX
+// dimensions ÷ 8. In a tile: AX lanes, BX widened rows 0-2 and R9 row 3, R13
+// bytes of one, R12 steps left.
+
+// frameLanes and frameRows are what the greatest dimension, 1,024, needs.
+const (
+	frameLanes = 16 * 1024 * 2
+	frameRows  = 4 * 1024 * 2
+)
 
 var rowKernelsAVX2 = []rowKernel{
 	{
@@ -113,14 +123,15 @@ var rowKernelsAVX2 = []rowKernel{
 
 func rowsAVX2(a *asm) {
 	for _, k := range rowKernelsAVX2 {
-		a.function(fmt.Sprintf("%sAVX2(%s)", k.name, k.params), k.args)
+		a.functionWithFrame(fmt.Sprintf("%sAVX2(%s)", k.name, k.params), frameLanes+frameRows+64, k.args)
 		a.load("q+0", "SI", "rows+8", "DI", "n+16", "CX", "eights+24", "DX")
 		a.op("XORL R10, R10")
 		a.op("LEAQ (DX*8), R11")
-		a.op("VPCMPEQW Y13, Y13, Y13")
-		a.op("VPSRLW $15, Y13, Y13")
+		widenLanes(a)
 		k.begin(a, 1, 4)
-		tilesUpTo4(a, func(rows int) {
+		a.op("CMPQ CX, $4")
+		a.op("JGE tile4")
+		tileLoops(a, []int{1, 4}, func(rows int) {
 			sumsAVX2(a, rows)
 			k.finish(a, 1, rows)
 		})
@@ -128,35 +139,71 @@ func rowsAVX2(a *asm) {
 	}
 }
 
+// widenLanes turns SI from packed lanes to widened ones. A load has four
+// dimensions of four lanes; of two loads, the even doublewords are the first
+// pairs of dimensions of eight lanes and the odd ones the second.
+func widenLanes(a *asm) {
+	a.op("LEAQ 63(SP), R12") // in whole lines
+	a.op("ANDQ $~63, R12")
+	a.op("MOVQ R12, BX")
+	a.op("LEAQ (DX*2), AX")
+	a.label("lanes")
+	for half := range 2 {
+		a.op("VPMOVSXBW %d(SI), Y0", 32*half)
+		a.op("VPMOVSXBW %d(SI), Y1", 32*half+16)
+		for pair, pick := range []string{"$0x88", "$0xDD"} {
+			a.op("VSHUFPS %s, Y1, Y0, Y2", pick)
+			a.op("VPERMQ $0xD8, Y2, Y2")
+			a.op("VMOVDQU Y2, %d(BX)", 64*pair+32*half)
+		}
+	}
+	a.op("ADDQ $64, SI")
+	a.op("ADDQ $128, BX")
+	a.op("DECQ AX")
+	a.op("JNZ lanes")
+	a.op("MOVQ R12, SI")
+}
+
 // sumsAVX2 scores a tile, eight dimensions a step.
 func sumsAVX2(a *asm, rows int) {
+	widen, step := fmt.Sprintf("tile%dwiden", rows), fmt.Sprintf("tile%dstep", rows)
+	a.op("MOVQ DI, AX")
+	a.op("LEAQ %d(SI), BX", frameLanes)
+	a.op("LEAQ (DX*%d), R12", rows) // eights of the tile's rows
+	a.label(widen)
+	a.op("VPMOVSXBW (AX), X0")
+	a.op("VMOVDQU X0, (BX)")
+	a.op("ADDQ $8, AX")
+	a.op("ADDQ $16, BX")
+	a.op("DECQ R12")
+	a.op("JNZ %s", widen)
 	for i := range 2 * rows {
 		a.op("VPXOR Y%d, Y%d, Y%d", i, i, i)
 	}
-	pointers(a, rows)
-	loop := fmt.Sprintf("tile%dstep", rows)
-	a.label(loop)
-	for step := range 2 {
-		a.op("VMOVDQU %d(AX), Y8", 64*step)
-		a.op("VMOVDQU %d(AX), Y9", 64*step+32)
+	a.op("MOVQ SI, AX")
+	a.op("LEAQ %d(SI), BX", frameLanes)
+	a.op("LEAQ (R11)(R11*1), R13")
+	a.op("LEAQ (BX)(R13*2), R9")
+	a.op("ADDQ R13, R9")
+	a.op("MOVQ DX, R12")
+	a.op("PCALIGN $64")
+	a.label(step)
+	for pair := range 4 {
+		a.op("VMOVDQU %d(AX), Y8", 64*pair)
+		a.op("VMOVDQU %d(AX), Y9", 64*pair+32)
 		for r := range rows {
-			a.op("VPBROADCASTD %s, Y10", rowAt(r, 4*step))
-			a.op("VPABSB Y10, Y11")
+			at := [4]string{"(BX)", "(BX)(R13*1)", "(BX)(R13*2)", "(R9)"}[r]
+			row, product := 10+r%2, 12+r%2*2
+			a.op("VPBROADCASTD %d%s, Y%d", 4*pair, at, row)
 			for half := range 2 {
-				product := 12 + 2*half // Y12 and Y14
-				a.op("VPSIGNB Y10, Y%d, Y%d", 8+half, product)
-				a.op("VPMADDUBSW Y%d, Y11, Y%d", product, product)
-				a.op("VPMADDWD Y13, Y%d, Y%d", product, product)
-				a.op("VPADDD Y%d, Y%d, Y%d", product, 2*r+half, 2*r+half)
+				a.op("VPMADDWD Y%d, Y%d, Y%d", 8+half, row, product+half)
+				a.op("VPADDD Y%d, Y%d, Y%d", product+half, 2*r+half, 2*r+half)
 			}
 		}
 	}
-	advance(a, rows, 128, 8, loop)
-}
-
-// tilesUpTo4 is tiles without those of eight rows.
-func tilesUpTo4(a *asm, tile func(rows int)) {
-	a.op("CMPQ CX, $4")
-	a.op("JGE tile4")
-	tileLoops(a, []int{1, 4}, tile)
+	a.op("ADDQ $256, AX")
+	a.op("ADDQ $16, BX")
+	a.op("ADDQ $16, R9")
+	a.op("DECQ R12")
+	a.op("JNZ %s", step)
 }

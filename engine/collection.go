@@ -294,31 +294,10 @@ func (h *Collection) Upsert(ctx context.Context, docs ...Document) (seq uint64, 
 	if len(docs) == 0 {
 		return 0, fmt.Errorf("%w: no documents", ErrInvalid)
 	}
-	if len(docs) > MaxBatchDocuments {
-		return 0, fmt.Errorf("%w: %d documents in one batch, the limit is %d", ErrInvalid, len(docs), MaxBatchDocuments)
-	}
-	docs, err = h.encodeTexts(ctx, docs)
-	if err != nil {
-		return 0, err
-	}
-	p, err := h.begin(len(docs))
-	if err != nil {
-		return 0, err
-	}
-	defer p.end()
-	for i := range docs {
-		if p.ops[i], err = newUpsert(&docs[i], h.c.config.Dim); err != nil {
-			return 0, err
-		}
-	}
-	if err := p.encode(); err != nil {
-		return 0, err
-	}
-	if err := h.c.engine.commit(ctx, p); err != nil {
-		return 0, err
-	}
-	h.c.engine.stats.upserts.Add(int64(len(docs)))
-	return p.seq, nil
+	var b Batch
+	b.Upsert(docs...)
+	r, err := h.Apply(ctx, &b)
+	return r.Seq, err
 }
 
 // encodeTexts encodes the documents that have text and no vectors.
@@ -347,7 +326,7 @@ func (h *Collection) encodeTexts(ctx context.Context, docs []Document) ([]Docume
 	return docs, nil
 }
 
-// DeleteResult says what a Delete did.
+// DeleteResult says what a Delete, DeleteWhere or Apply did.
 type DeleteResult struct {
 	Deleted int    // documents that were there
 	Seq     uint64 // sequence number of the change
@@ -358,22 +337,9 @@ func (h *Collection) Delete(ctx context.Context, ids ...string) (DeleteResult, e
 	if len(ids) == 0 {
 		return DeleteResult{}, fmt.Errorf("%w: no ids", ErrInvalid)
 	}
-	p, err := h.begin(len(ids))
-	if err != nil {
-		return DeleteResult{}, err
-	}
-	defer p.end()
-	for i, id := range ids {
-		if id == "" || len(id) > MaxIDBytes {
-			return DeleteResult{}, fmt.Errorf("%w: document id must have 1 to %d bytes, %.40q has %d", ErrInvalid, MaxIDBytes, id, len(id))
-		}
-		p.ops[i] = op{kind: opDelete, id: id}
-	}
-	if err := h.c.engine.commit(ctx, p); err != nil {
-		return DeleteResult{}, err
-	}
-	h.c.engine.stats.deletes.Add(int64(p.deleted))
-	return DeleteResult{Deleted: p.deleted, Seq: p.seq}, nil
+	var b Batch
+	b.Delete(ids...)
+	return h.Apply(ctx, &b)
 }
 
 // Get returns a document with its vectors as the collection represents them;

@@ -31,7 +31,8 @@ type pending struct {
 	space   *space
 	bytes   int
 	seq     uint64
-	deleted int // live documents that its deletes removed
+	deleted int                       // live documents that its deletes removed
+	onlyIf  map[string]segment.DocNum // documents to delete, if they are still these; nil: any
 	err     error
 	done    chan struct{}
 }
@@ -153,7 +154,7 @@ func (e *Engine) commitGroup(group []*pending) {
 	seq := e.number(group)
 	var records []wal.Record
 	for _, p := range group {
-		if p.err == nil {
+		if p.err == nil && len(p.ops) > 0 {
 			records = append(records, p.record())
 		}
 	}
@@ -182,11 +183,15 @@ func (e *Engine) number(group []*pending) (seq uint64) {
 	defer e.mu.Unlock()
 	seq = e.seq
 	nextNum := map[*collection]segment.DocNum{}
-	for _, p := range group {
+	for i, p := range group {
 		if p.err = e.guard.check(nil); p.err == nil {
 			p.err = p.prepare()
 		}
 		if p.err != nil {
+			continue
+		}
+		if p.keepUnchanged(group[:i]); len(p.ops) == 0 {
+			p.seq = seq
 			continue
 		}
 		next, ok := nextNum[p.col]
@@ -220,7 +225,7 @@ func (e *Engine) applyGroup(group []*pending, seq uint64) {
 	e.stats.group(group)
 	touched := map[*collection]*version{}
 	for _, p := range group {
-		if p.err != nil {
+		if p.err != nil || len(p.ops) == 0 {
 			continue
 		}
 		v := touched[p.col]

@@ -14,6 +14,7 @@ var (
 	ErrLocked             = errors.New("colbertdb: store is in use by another process")
 	ErrReadOnly           = errors.New("colbertdb: store is read-only after a failed write; reopen it")
 	ErrFormatTooNew       = errors.New("colbertdb: store was written by a newer version")
+	ErrNotVisible         = errors.New("colbertdb: change is not visible yet")
 	ErrNotFound           = errors.New("colbertdb: document not found")
 	ErrCollectionNotFound = errors.New("colbertdb: collection not found")
 	ErrCollectionExists   = errors.New("colbertdb: collection exists with another configuration")

@@ -16,11 +16,14 @@ import (
 // SyncMode says when an acknowledged write is on stable storage.
 type SyncMode = wal.SyncMode
 
-// The sync modes.
+// The sync modes. In each a power loss leaves a prefix of the changes, batches
+// whole; they differ in how many acknowledged ones may be missing from it. A
+// process that is killed loses none in any mode: what it wrote is the operating
+// system's. Engine.Sync, a seal's rotation of the log and Close sync in every mode.
 const (
-	SyncAlways   = wal.SyncAlways   // before it is acknowledged. The default.
-	SyncInterval = wal.SyncInterval // within Options.SyncInterval
-	SyncNever    = wal.SyncNever    // when the operating system likes
+	SyncAlways   = wal.SyncAlways   // none: synced before it is acknowledged. The default.
+	SyncInterval = wal.SyncInterval // those of the last Options.SyncInterval
+	SyncNever    = wal.SyncNever    // those since the last sync, whenever that was
 )
 
 // Profile says which planes a collection stores.

@@ -68,6 +68,9 @@ type SearchRequest struct {
 	// GroupSize documents as passages. Default: none; GroupSize 3.
 	GroupBy   string
 	GroupSize int
+	// MinSeq is a sequence number whose change the search must see: it waits for
+	// it, or fails with ErrNotVisible when the context ends. Default: none.
+	MinSeq uint64
 	// Explain fills in Hit.Explain.
 	Explain bool
 }
@@ -119,6 +122,11 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 		return nil, err
 	}
 	encoded := time.Since(start)
+	if req.MinSeq > 0 {
+		if err := e.WaitVisible(ctx, req.MinSeq); err != nil {
+			return nil, err
+		}
+	}
 	v, err := h.c.acquire()
 	if err != nil {
 		return nil, err

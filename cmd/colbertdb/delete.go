@@ -13,6 +13,7 @@ import (
 type deleteCmd struct {
 	IDs    []string `arg:"" optional:"" name:"id" help:"Document ids. A passage that was split goes with all its windows."`
 	Source string   `placeholder:"INPUT" help:"Everything that index brought from this input."`
+	Filter string   `placeholder:"CONDITION" help:"Every document whose attributes meet the condition, such as lang = \"en\" and year < 2020."`
 }
 
 // deleteOutput is the JSON of delete.
@@ -25,8 +26,14 @@ type deleteOutput struct {
 // Run deletes. An id that is not there is reported and no error: the outcome
 // is what was asked for.
 func (c *deleteCmd) Run(a *app) (err error) {
-	if (len(c.IDs) == 0) == (c.Source == "") {
-		return usagef("give either ids or --source INPUT")
+	given := 0
+	for _, is := range []bool{len(c.IDs) > 0, c.Source != "", c.Filter != ""} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return usagef("give either ids, --source INPUT or --filter CONDITION")
 	}
 	db, err := a.openStore(engine.Options{MustExist: true})
 	if err != nil {
@@ -39,9 +46,12 @@ func (c *deleteCmd) Run(a *app) (err error) {
 	}
 	var out deleteOutput
 	var ids []string
-	if c.Source != "" {
+	switch {
+	case c.Source != "":
 		ids, err = c.fromSource(a, col)
-	} else {
+	case c.Filter != "":
+		err = c.byFilter(a, col, &out)
+	default:
 		ids, out.Missing, err = c.withWindows(a, col)
 	}
 	if err != nil {
@@ -63,6 +73,17 @@ func (c *deleteCmd) Run(a *app) (err error) {
 		a.note("not there: %s", strings.Join(out.Missing, ", "))
 	}
 	return nil
+}
+
+// byFilter deletes what meets the condition.
+func (c *deleteCmd) byFilter(a *app, col *engine.Collection, out *deleteOutput) error {
+	f, err := engine.ParseFilterText(c.Filter)
+	if err != nil {
+		return err
+	}
+	r, err := col.DeleteWhere(a.ctx, f)
+	out.Deleted, out.Seq = r.Deleted, r.Seq
+	return err
 }
 
 // withWindows adds the windows of passages that were split.

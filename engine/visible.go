@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+)
+
+// Sync makes everything that was acknowledged before the call durable, whatever
+// Options.Sync is.
+func (e *Engine) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if e.opts.ReadOnly {
+		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)
+	}
+	if e.closed() {
+		return ErrClosed
+	}
+	if err := e.guard.check(nil); err != nil {
+		return err
+	}
+	if err := e.log.Sync(); err != nil {
+		if e.closed() {
+			return ErrClosed
+		}
+		e.guard.poison(err)
+		return e.guard.check(err)
+	}
+	return nil
+}
+
+// WaitVisible waits until every change up to a sequence number is visible to
+// searches. Where ctx ends first, the error is ErrNotVisible. What an Upsert
+// returned is visible already; this is for numbers that came another way, such
+// as from a process that writes.
+func (e *Engine) WaitVisible(ctx context.Context, seq uint64) error {
+	for {
+		e.mu.Lock()
+		have := e.seq
+		if have < seq && e.newChange == nil {
+			e.newChange = make(chan struct{})
+		}
+		wait := e.newChange
+		e.mu.Unlock()
+		if have >= seq {
+			return nil
+		}
+		if e.opts.ReadOnly {
+			return fmt.Errorf("%w: change %d, the last one of this read-only store is %d", ErrNotVisible, seq, have)
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: change %d, the last one is %d: %w", ErrNotVisible, seq, have, ctx.Err())
+		case <-e.closing:
+			return ErrClosed
+		}
+	}
+}

@@ -38,6 +38,17 @@ noasm: ## the suite of everything that computes, without assembly
 fuzz: ## every fuzz target for ten seconds
 	@scripts/fuzz.sh 10s
 
+.PHONY: reliability
+reliability: ## the full lane of docs/reliability.md, then the planted bugs
+	COLBERTDB_RELIABILITY=full go test -count=1 -timeout 60m -v ./internal/reliability
+	COLBERTDB_RELIABILITY=full go test -count=1 -timeout 30m ./engine ./wal ./segment
+	go run ./scripts/mutants
+	@scripts/fuzz.sh 60s
+
+.PHONY: mutants
+mutants: ## plant known bugs and see the tests find them
+	go run ./scripts/mutants
+
 .PHONY: bench
 bench: ## the benchmarks of kernels, codec, storage and search
 	go test -run '^$$' -bench . -benchmem ./internal/simd ./codec ./segment ./wal ./query

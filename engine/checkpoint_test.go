@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -57,6 +58,7 @@ func (h *history) write(col *engine.Collection, r *rand.Rand, ids int, stop <-ch
 		if _, err := h.change(col, r, ids); err != nil {
 			return err
 		}
+		time.Sleep(200 * time.Microsecond) // leaves the processor to what is tested
 	}
 }
 
@@ -111,7 +113,7 @@ func (m model) checkSame(t testing.TB, col *engine.Collection) {
 func TestCheckpointsDuringLoad(t *testing.T) {
 	n := 6
 	if thorough() {
-		n = 200
+		n = 120
 	}
 	mem := vfs.NewMem()
 	db := mustOpen(t, mem, small())
@@ -173,6 +175,7 @@ func (h *history) until(seq uint64) {
 		if done {
 			return
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

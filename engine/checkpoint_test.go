@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -294,4 +295,45 @@ func TestCrashInCheckpoint(t *testing.T) {
 	if whole == 0 || refused == 0 {
 		t.Errorf("of %d crash points %d left a whole checkpoint and %d one to refuse: the test has no power", len(clones), whole, refused)
 	}
+}
+
+// A checkpoint that cannot be written leaves the store as it was, open to writes,
+// whichever of its writes fails.
+func TestFailedCheckpoint(t *testing.T) {
+	mem := vfs.NewMem()
+	failAt, n := -1, 0
+	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if failAt < 0 || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.Contains(op.Path, "ck.tmp") {
+			return nil
+		}
+		if n++; n == failAt {
+			return errors.New("disk full")
+		}
+		return nil
+	})
+	db := mustOpen(t, errorfs.Wrap(mem, hook), small())
+	col := mustCollection(t, db, engine.CollectionConfig{})
+	h := &history{changes: map[uint64]change{}}
+	r := rand.New(rand.NewPCG(71, 71))
+	failed := 0
+	for i := 1; i < 200; i += 3 {
+		if _, err := h.change(col, r, 50); err != nil {
+			t.Fatalf("after a checkpoint that failed: %v", err)
+		}
+		failAt, n = i, 0
+		_, err := db.Checkpoint(ctx, "ck")
+		failAt = -1
+		if err == nil {
+			break
+		}
+		failed++
+		if errors.Is(err, engine.ErrReadOnly) {
+			t.Fatalf("failing write %d of a checkpoint ended all writes: %v", i, err)
+		}
+	}
+	if failed < 5 {
+		t.Errorf("%d checkpoints failed: the test has no power", failed)
+	}
+	h.at(h.acked).checkSame(t, col)
+	mustClose(t, db)
 }

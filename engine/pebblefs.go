@@ -24,6 +24,7 @@ import (
 type pebbleFS struct {
 	vfs.FS
 	guard *guard
+	dir   string // of the database: a checkpoint elsewhere may fail
 }
 
 // pause is what a failed or refused write takes: Pebble tries a failed flush
@@ -34,6 +35,9 @@ const pause = 5 * time.Millisecond
 // written anew after a failure.
 func (p *pebbleFS) vital(name string) bool {
 	base := p.PathBase(name)
+	if p.PathDir(name) != p.dir {
+		return false
+	}
 	return strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "marker.") || strings.HasSuffix(base, ".log")
 }
 
@@ -99,6 +103,9 @@ func (p *pebbleFS) OpenDir(name string) (vfs.File, error) {
 	d, err := p.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
+	}
+	if name != p.dir {
+		return d, nil
 	}
 	return guardedDir{d, name, p.guard}, nil
 }

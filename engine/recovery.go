@@ -106,7 +106,7 @@ func (e *Engine) openPebble() (*pebble.DB, error) {
 	cache := pebble.NewCache(max(8<<20, min(e.opts.MemoryBudget/8, 256<<20)))
 	defer cache.Unref()
 	o := segment.PebbleOptions()
-	o.FS = &pebbleFS{e.fs, e.guard}
+	o.FS = &pebbleFS{e.fs, e.guard, e.pebbleDir()}
 	o.Cache = cache
 	o.Logger = e.guard
 	o.EventListener = &pebble.EventListener{BackgroundError: e.guard.background, DataCorruption: e.guard.damaged}

@@ -208,7 +208,7 @@ func (e *Engine) incomplete() error {
 	if err != nil {
 		return nil // there is none, or whatever is wrong shows soon
 	}
-	if strings.TrimSpace(string(what)) == repairing {
+	if _, err := e.fs.Stat(e.fs.PathJoin(e.dir, repairDir)); err == nil {
 		return fmt.Errorf("%w: a repair of %q was interrupted; run it again", ErrIncomplete, e.dir)
 	}
 	return fmt.Errorf("%w: %q holds an unfinished %s; remove it and start again", ErrIncomplete, e.dir, strings.TrimSpace(string(what)))

@@ -122,7 +122,7 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (report *RepairRep
 	defer closeInto(&err, lock)
 	switch what, err := readAll(r.fs, r.path(incompleteName)); {
 	case err != nil: // there is none
-	case strings.TrimSpace(string(what)) != repairing:
+	case len(r.parts()) == 0: // the marker's content may be lost, not what it stands for
 		return nil, fmt.Errorf("%w: %q holds an unfinished %s; remove it and start again", ErrIncomplete, dir, strings.TrimSpace(string(what)))
 	case !o.Apply:
 		return nil, fmt.Errorf("%w: an earlier repair of %q was interrupted; run it with Apply to finish it", ErrIncomplete, dir)

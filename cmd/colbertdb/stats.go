@@ -18,6 +18,10 @@ type statsOutput struct {
 	PinnedBytes int64             `json:"pinned_bytes"`
 	PinBudget   int64             `json:"pin_budget_bytes"`
 	Replayed    int64             `json:"replayed_records"`
+	TornBytes   int64             `json:"torn_bytes"` // dropped from the log's end at this open
+	LogFiles    int               `json:"log_files"`
+	LogBytes    int64             `json:"log_bytes"`
+	Aliases     []aliasOutput     `json:"aliases"`
 	Collections []collectionStats `json:"collections"`
 }
 
@@ -39,6 +43,12 @@ type collectionStats struct {
 	Centroids      int           `json:"centroids"`
 	ResidualNorm   float32       `json:"residual_norm,omitempty"`
 	Seq            uint64        `json:"seq"`
+	// ReindexOf is the collection that an unfinished reindex fills this one from.
+	ReindexOf string              `json:"reindex_of,omitempty"`
+	Tiers     []engine.TierInfo   `json:"tiers,omitempty"`
+	Columns   []engine.ColumnInfo `json:"columns,omitempty"`
+	Debt      engine.Debt         `json:"debt"`
+	Advice    []string            `json:"advice,omitempty"`
 }
 
 func (statsCmd) Run(a *app) (err error) {
@@ -51,6 +61,10 @@ func (statsCmd) Run(a *app) (err error) {
 	out := statsOutput{
 		Store: cmp.Or(a.DB, defaultDB), DiskBytes: m.DiskBytes, PinnedBytes: m.PinnedBytes,
 		PinBudget: m.PinBudget, Replayed: m.Replayed, Collections: []collectionStats{},
+		TornBytes: m.TornBytes, LogFiles: m.LogFiles, LogBytes: m.LogOnDisk, Aliases: []aliasOutput{},
+	}
+	for _, v := range db.Aliases() {
+		out.Aliases = append(out.Aliases, aliasOutput(v))
 	}
 	for _, c := range m.Collections {
 		s := collectionStats{
@@ -58,6 +72,7 @@ func (statsCmd) Run(a *app) (err error) {
 			Representation: c.Representation, Documents: c.Documents, Tokens: c.Tokens, Buffered: c.Buffered,
 			Deleted: c.Deleted, Segments: c.Segments, Bytes: c.Bytes, Cells: c.Cells, Centroids: c.Centroids,
 			ResidualNorm: c.ResidualNorm, Seq: c.LastSeq,
+			ReindexOf: c.ReindexOf, Tiers: c.Tiers, Columns: c.Columns, Debt: c.Debt, Advice: advice(&c),
 		}
 		if c.Segments > 0 && c.Buffered == 0 && c.Deleted == 0 && c.Tokens > 0 {
 			s.BytesPerToken = float64(c.Bytes) / float64(c.Tokens)
@@ -69,6 +84,13 @@ func (statsCmd) Run(a *app) (err error) {
 	}
 	a.printf("%s: %s on disk, %s of token columns in memory (budget %s)\n", out.Store,
 		render.Bytes(int64(out.DiskBytes)), render.Bytes(out.PinnedBytes), render.Bytes(out.PinBudget))
+	a.printf("log: %d files, %s; %s records not yet in a segment were read\n", out.LogFiles, render.Bytes(out.LogBytes), render.Count(out.Replayed))
+	if out.TornBytes > 0 {
+		a.printf("! %s of an unfinished write at the log's end were dropped; they had not been acknowledged\n", render.Bytes(out.TornBytes))
+	}
+	for _, v := range out.Aliases {
+		a.printf("alias %s → %s\n", v.Name, v.Collection)
+	}
 	if len(out.Collections) == 0 {
 		a.printf("no collections\n")
 	}
@@ -81,6 +103,9 @@ func (statsCmd) Run(a *app) (err error) {
 		}
 		if err := w.Flush(); err != nil {
 			return err
+		}
+		for _, text := range c.Advice {
+			a.printf("  %s\n", style.Bad("! "+text))
 		}
 	}
 	return nil
@@ -111,9 +136,17 @@ func (c *collectionStats) lines() [][2]string {
 	if c.Model != nil {
 		model = fmt.Sprintf("%s, from %s, fingerprint %.12s", c.Model.Name, c.Model.Location, c.Model.Fingerprint)
 	}
-	profile := fmt.Sprintf("%s, %d dimensions, scores from plane %s", c.Profile, c.Dim, c.Representation)
-	return [][2]string{
-		{"documents", documents}, {"tokens", tokens}, {"segments", segments},
-		{"profile", profile}, {"codebook", codebook}, {"model", model},
+	columns := ""
+	for i, col := range c.Columns {
+		if i > 0 {
+			columns += ", "
+		}
+		columns += col.Name + " " + render.Bytes(col.Bytes)
 	}
+	profile := fmt.Sprintf("%s, %d dimensions, scores from plane %s", c.Profile, c.Dim, c.Representation)
+	out := [][2]string{{"documents", documents}, {"tokens", tokens}, {"segments", segments}}
+	if columns != "" {
+		out = append(out, [2]string{"columns", columns})
+	}
+	return append(out, [2]string{"profile", profile}, [2]string{"codebook", codebook}, [2]string{"model", model})
 }

@@ -163,6 +163,11 @@ func (b *Bulk) begin() error {
 		return fmt.Errorf("%w: %q was dropped", ErrCollectionNotFound, c.name)
 	case c.bulk != nil:
 		return fmt.Errorf("%w: %q", ErrBulkOpen, c.name)
+	case c.notes != nil: // its numbers would come behind the reindex's position
+		return fmt.Errorf("%w: collection %q is being re-encoded", ErrInUse, c.title())
+	}
+	if err := b.h.mayWrite(); err != nil {
+		return err
 	}
 	c.freeze()
 	b.state = &bulkState{next: c.nextNum, last: c.nextNum + bulkNumbers - 1, touched: map[string]struct{}{}}

@@ -232,6 +232,9 @@ func (e *Engine) noteDeletes(c *collection, name string, enc encoder.Encoder, op
 	if c.notes != nil {
 		return nil, fmt.Errorf("%w: collection %q is being re-encoded already", ErrInUse, c.title())
 	}
+	if c.bulk != nil {
+		return nil, fmt.Errorf("%w: %q; finish it before the reindex", ErrBulkOpen, c.title())
+	}
 	if m := c.config.Model; m != nil && m.Fingerprint == enc.Info().Fingerprint {
 		return nil, fmt.Errorf("%w: collection %q was made with %s (fingerprint %.12s) already", ErrInvalid, c.title(), m.Name, m.Fingerprint)
 	}

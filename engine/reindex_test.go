@@ -509,6 +509,43 @@ func TestReindexFails(t *testing.T) {
 	m.check(t, now, newModel)
 }
 
+// A bulk load and a reindex of one collection exclude each other.
+func TestReindexAndBulk(t *testing.T) {
+	db := mustOpen(t, vfs.NewMem(), small())
+	defer mustClose(t, db)
+	col := textCollection(t, db, "docs")
+	m := texts{}
+	m.change(t, rand.New(rand.NewPCG(68, 1)), col, 40)
+	load, err := col.Bulk(ctx, engine.BulkOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Reindex(ctx, "docs", newModel, nil); !errors.Is(err, engine.ErrBulkOpen) {
+		t.Errorf("reindex during a load: %v", err)
+	}
+	if err := load.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tried := false
+	_, err = db.Reindex(ctx, "docs", newModel, &engine.ReindexOptions{Progress: func(engine.ReindexProgress) {
+		tried = true
+		if _, err := col.Bulk(ctx, engine.BulkOptions{}); !errors.Is(err, engine.ErrInUse) {
+			t.Errorf("load during a reindex: %v", err)
+		}
+	}})
+	if err != nil || !tried {
+		t.Fatal(err)
+	}
+	if _, err := col.Bulk(ctx, engine.BulkOptions{}); !errors.Is(err, engine.ErrMoved) {
+		t.Errorf("load through a handle whose name was switched: %v", err)
+	}
+	now, err := db.Collection("docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.check(t, now, newModel)
+}
+
 func infoOf(t *testing.T, db *engine.Engine, name string) engine.CollectionInfo {
 	t.Helper()
 	col, err := db.Collection(name)

@@ -164,15 +164,6 @@ func (c *ColBERT) weights(ids []int) []float32 {
 		out[i] = c.cfg.QueryWeights[id]
 		sum += float64(out[i])
 	}
-	if ends := c.cfg.QueryEndWeights; ends != nil {
-		last := len(ids) - 1
-		others := sum - float64(out[0]) - float64(out[last])
-		if others <= 0 { // the text has no token that counts
-			others = 1
-		}
-		out[0], out[last] = float32(others*float64(ends[0])), float32(others*float64(ends[1]))
-		sum = others + float64(out[0]) + float64(out[last])
-	}
 	if sum == 0 {
 		return nil
 	}

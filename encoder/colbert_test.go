@@ -169,28 +169,6 @@ func TestQueryWeights(t *testing.T) {
 	if diff := cmp.Diff([]float32{1 / 1.2, 1 / 1.2, 2.5, 1 / 1.2, 0}, got[0].Weights, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	ends := strings.Replace(named, `"query_length"`, `"query_end_weights":[0.5,0.25],"query_length"`, 1)
-	file := "[" + strings.Join(weights, ",") + "]"
-	c, _ = open(t, folder("onnx_config.json", ends, "w.json", file))
-	if got, err = c.EncodeQueries(context.Background(), []string{"what color", ""}); err != nil {
-		t.Fatal(err)
-	}
-	// The others' sum is 5: 2.5 1 3 1 1.25, of a mean of 1.75. Without a text
-	// only the marker is there: 0.5 1 0.25.
-	if diff := cmp.Diff([][]float32{{10. / 7, 4. / 7, 12. / 7, 4. / 7, 5. / 7}, {6. / 7, 12. / 7, 3. / 7}}, [][]float32{got[0].Weights, got[1].Weights}, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
-		t.Errorf("end weights (-want +got):\n%s", diff)
-	}
-	for want, conf := range map[string]string{
-		"query_end_weights is [0.5]":                strings.Replace(ends, ",0.25", "", 1),
-		"query_end_weights is [0.5 -1]":             strings.Replace(ends, ",0.25", ",-1", 1),
-		"query_end_weights goes with query_weights": strings.Replace(ends, `"query_weights":"w.json",`, "", 1),
-		"without query expansion":                   strings.Replace(ends, `"do_query_expansion":false`, `"do_query_expansion":true`, 1),
-	} {
-		_, err := encoder.ReadFolder(folder("onnx_config.json", conf, "w.json", file), "x")
-		if !errors.Is(err, encoder.ErrModel) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
-		}
-	}
 	c, _ = open(t, folder())
 	if got, err = c.EncodeQueries(context.Background(), []string{"what"}); err != nil || got[0].Weights != nil {
 		t.Errorf("without a file: %v, %v", got[0].Weights, err)

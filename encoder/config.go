@@ -32,12 +32,7 @@ type Config struct {
 	UsesTokenTypes    *bool    `json:"uses_token_types"` // nil: the folder does not say
 	Skip              []string `json:"skip"`             // tokens of documents that get no vector
 	// QueryWeights is the weight of each token id in a query; none: 1 each.
-	QueryWeights []float32 `json:"query_weights,omitempty"`
-	// QueryEndWeights are the weights of a query's first and last vector, those
-	// of [CLS] and [SEP], as multiples of the sum of the others'; none: as
-	// QueryWeights says. A model whose two vectors stand for the whole text has
-	// them count the more, the longer the text is.
-	QueryEndWeights        []float32 `json:"query_end_weights,omitempty"`
+	QueryWeights           []float32 `json:"query_weights,omitempty"`
 	ClsID, SepID           int       `json:"-"`
 	MaskID, PadID          int       `json:"-"`
 	tokenizerName, cfgName string
@@ -164,8 +159,6 @@ type onnxConfig struct {
 	SkipWords         []string `json:"skiplist_words"`
 	Lowercase         bool     `json:"do_lower_case"`
 	QueryWeights      string   `json:"query_weights"` // a file in the folder
-	// Of [CLS] and [SEP], as multiples of the sum of the others'.
-	QueryEndWeights []float32 `json:"query_end_weights"`
 }
 
 func (c *Config) readONNX(b []byte) error {
@@ -179,7 +172,7 @@ func (c *Config) readONNX(b []byte) error {
 		QueryExpansion: o.QueryExpansion, AttendToExpansion: o.AttendToExpansion,
 		UsesTokenTypes: o.UsesTokenTypes, Skip: o.SkipWords, MaskID: -1, PadID: -1,
 		queryPrefix: o.QueryPrefix, documentPrefix: o.DocumentPrefix, lowercase: o.Lowercase,
-		weightsName: o.QueryWeights, QueryEndWeights: o.QueryEndWeights,
+		weightsName: o.QueryWeights,
 	}
 	if o.MaskID != nil {
 		c.MaskID = *o.MaskID
@@ -193,15 +186,6 @@ func (c *Config) readONNX(b []byte) error {
 // readWeights reads the weights of query tokens: a JSON array with one number
 // for each token id.
 func (c *Config) readWeights(fsys fs.FS, t *tokenizer.Tokenizer) error {
-	if ends := c.QueryEndWeights; ends != nil {
-		bad := func(w float32) bool { return w < 0 || w > codec.MaxQueryWeight }
-		switch {
-		case len(ends) != 2 || slices.ContainsFunc(ends, bad):
-			return fmt.Errorf("%s: query_end_weights is %v, it must be two numbers from 0 to %d", c.cfgName, ends, codec.MaxQueryWeight)
-		case c.weightsName == "" || c.QueryExpansion:
-			return fmt.Errorf("%s: query_end_weights goes with query_weights and without query expansion", c.cfgName)
-		}
-	}
 	if c.weightsName == "" {
 		return nil
 	}

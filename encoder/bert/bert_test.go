@@ -95,8 +95,6 @@ func smallModel() parts {
 	norm("encoder.layer.0.attention.output.LayerNorm")
 	norm("encoder.layer.0.output.LayerNorm")
 	matrix("projection", 1, hidden, dim)
-	matrix("first", 1, hidden, dim)
-	matrix("last", 1, hidden, dim)
 	return p
 }
 
@@ -239,16 +237,6 @@ func reference(m *model, ids, mask []int64) [][]float64 {
 		}
 		out[t] = apply(m.projection, x[t])
 	}
-	for d := range mean {
-		mean[d] /= n
-	}
-	end := 0 // of those that are attended to
-	for t := range mask {
-		if mask[t] != 0 {
-			end = t
-		}
-	}
-	out[0], out[end] = apply(m.first, mean), apply(m.last, mean)
 	return out
 }
 

@@ -15,15 +15,6 @@ type text struct {
 	out       []float32 // [len(ids)][dim], to be filled
 }
 
-// end returns how many tokens there are up to the last that is attended to.
-func (t text) end() int {
-	n := len(t.mask)
-	for n > 0 && t.mask[n-1] == 0 {
-		n--
-	}
-	return n
-}
-
 // scratch is the memory of one run, and who works on it. Matrices have rows up
 // to the next multiple of four, and three more that the last text's tiles may
 // read.
@@ -33,8 +24,6 @@ type scratch struct {
 	x, y, wide []float32
 	ints       []int16
 	scales     []float32
-	first      []float32 // [texts][dim], what replaces the first vector
-	last       []float32
 	heads      []headScratch // one a worker
 }
 
@@ -86,19 +75,13 @@ func (m *model) run(ctx context.Context, s *scratch, texts []text) error {
 		l.down.apply(s, y, up, rows, nil)
 		m.addNorm(x, y, rows, l.fed)
 	}
-	means := pad(len(texts), 4)
-	clear(y[:means*h])
-	m.addMeans(x, y, texts)
-	out, first, last := grow(&s.wide, rows*m.dim), grow(&s.first, means*m.dim), grow(&s.last, means*m.dim)
+	if m.mix != 0 {
+		m.addMeans(x, texts)
+	}
+	out := grow(&s.wide, rows*m.dim)
 	m.projection.apply(s, out, x, rows, nil)
-	m.first.apply(s, first, y, means, nil)
-	m.last.apply(s, last, y, means, nil)
-	for i, t := range texts {
+	for _, t := range texts {
 		out = out[copy(t.out, out[:len(t.ids)*m.dim]):]
-		if end := t.end(); end > 0 {
-			copy(t.out, first[i*m.dim:(i+1)*m.dim])
-			copy(t.out[(end-1)*m.dim:], last[i*m.dim:(i+1)*m.dim])
-		}
 	}
 	return nil
 }
@@ -212,12 +195,12 @@ func (m *model) attendHead(s *headScratch, out, qkv []float32, t text, head int)
 	}
 }
 
-// addMeans computes the unit mean of each text's attended tokens, and brings
-// every token vector to unit length with a share of the mean added.
-func (m *model) addMeans(x, means []float32, texts []text) {
+// addMeans brings every token vector to unit length and adds the unit mean of
+// its text's attended tokens.
+func (m *model) addMeans(x []float32, texts []text) {
 	h := m.hidden
-	for r, t := range texts {
-		mean := means[r*h : (r+1)*h]
+	for _, t := range texts {
+		mean := make([]float32, h)
 		for i, v := range t.mask {
 			if v != 0 {
 				for j, y := range x[i*h : (i+1)*h] {
@@ -225,12 +208,12 @@ func (m *model) addMeans(x, means []float32, texts []text) {
 				}
 			}
 		}
-		scale(mean, 1)
+		scale(mean, m.mix)
 		for i := range t.ids {
 			row := x[i*h : (i+1)*h]
 			scale(row, 1)
 			for j, y := range mean {
-				row[j] += m.mix * y
+				row[j] += y
 			}
 		}
 		x = x[len(t.ids)*h:]

@@ -30,7 +30,6 @@ type model struct {
 	start                         norm
 	layers                        []layer
 	projection                    linear
-	first, last                   linear // of a text's mean, for [CLS] and [SEP]
 }
 
 // newModel takes the weights out of an ONNX graph.
@@ -85,11 +84,7 @@ func newModel(onnx []byte) (*model, error) {
 		return nil, err
 	}
 	m.dim = m.projection.out
-	if m.first, err = g.linear(m.hidden, m.dim, false, "first"); err != nil {
-		return nil, err
-	}
-	m.last, err = g.linear(m.hidden, m.dim, false, "last")
-	return m, err
+	return m, nil
 }
 
 func (g *graph) norm(name string, n int) (out norm, err error) {

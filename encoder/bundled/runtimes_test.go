@@ -120,7 +120,7 @@ func TestRuntimesAgreeOnExpansion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, attend := range []string{"false", "true"} {
-		edited := strings.NewReplacer(`"do_query_expansion": false`, `"do_query_expansion": true`, `"query_end_weights"`, `"no_end_weights"`,
+		edited := strings.NewReplacer(`"do_query_expansion": false`, `"do_query_expansion": true`,
 			`"attend_to_expansion_tokens": false`, `"attend_to_expansion_tokens": `+attend).Replace(string(config))
 		folder := fstest.MapFS{"onnx_config.json": {Data: []byte(edited)}}
 		for _, name := range []string{"model_int8.onnx", "tokenizer.json", "query_weights.json"} {

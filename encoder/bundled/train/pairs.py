@@ -216,9 +216,8 @@ def collection_pairs(data, name, split, kind):
 
 
 def passage_pairs(data, name):
-    """Long questions in prose: a title asks for its abstract, a sentence for the
-    rest of its text (the inverse cloze task of Lee et al. 2019), the first half
-    of a text for the second, an answer for another about the same subject."""
+    """A title asks for its abstract, and a sentence for the rest of its text
+    (the inverse cloze task of Lee et al. 2019): long questions in prose."""
     with allowed(data, f"{name}/corpus.jsonl") as f:
         corpus = [json.loads(line) for line in f]
     rnd = random.Random(11)
@@ -232,21 +231,6 @@ def passage_pairs(data, name):
             i = rnd.choice(long)
             rest = " ".join(sentences[:i] + sentences[i + 1 :])
             yield {"kind": "sentence", "group": name, "q": sentences[i], "name": "", "d": rest[:1600], "doc_id": doc["_id"]}
-        if len(sentences) >= 6:
-            middle = len(sentences) // 2
-            yield {"kind": "half", "group": name, "q": beginning(sentences[:middle]), "name": "", "d": " ".join(sentences[middle:])[:1600], "doc_id": doc["_id"]}
-    if name == "medquad":
-        subjects = {}
-        for doc in corpus:
-            subjects.setdefault(" ".join(doc["title"].lower().split()), []).append(doc)
-        for subject, docs in subjects.items():
-            for a, b in zip(docs, docs[1:]) if subject else ():
-                yield {"kind": "subject", "group": name, "q": beginning(a["text"].split()), "name": "", "d": " ".join(b["text"].split())[:1600], "doc_id": b["_id"]}
-
-
-def beginning(parts):
-    """A question of up to 45 words."""
-    return " ".join(" ".join(parts).split()[:45])
 
 
 def normal(text):

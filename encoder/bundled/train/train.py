@@ -1,15 +1,15 @@
 """Train the bundled late-interaction model.
 
-    python train.py --work work/ [--start WEIGHTS] [--resume] [--minutes 70]
+    python train.py --work work/ [--resume] [--minutes 70]
 
 Starts from the exported untrained model (all-MiniLM-L6-v2, mix, PCA projection),
-so step 0 is what that model is, or from the weights of an earlier run. Contrastive loss over the documents of a batch,
-with MaxSim weighted by idf.py and [CLS], the text's mean, as in queries; batches are drawn from one source group where it
+so step 0 is what that model is. Contrastive loss over the documents of a batch,
+with MaxSim weighted by idf.py; batches are drawn from one source group where it
 is large enough, so that the other documents are hard negatives. A second loss
 keeps the scores close to a teacher's (Hinton et al. 2015): the untrained
 model's MaxSim and its pooled vectors' cosine, half and half, so that what the
 base encoder knows of other texts is not lost. At the end weights are averaged with the
-first ones (Wortsman et al. 2022); the share is chosen on held-out pairs.
+initial ones (Wortsman et al. 2022); the share is chosen on held-out pairs.
 """
 
 import argparse
@@ -30,24 +30,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "export"
 import export  # noqa: E402
 from pairs import spelled  # noqa: E402
 
-QUERY_LEN, DOC_LEN, BATCH, TEMPERATURE = 64, 112, 64, 0.04
+QUERY_LEN, DOC_LEN, BATCH, TEMPERATURE = 32, 112, 64, 0.04
 ENCODER_LR, HEAD_LR, WARMUP = 3e-5, 3e-4, 60
 POOLED_TEMPERATURE = 0.05  # the base encoder's own
 TEACHER_SHARE = 1.0  # weight of the teacher's loss
 FROZEN_LAYERS = 1
-PROJECTIONS = ("projection", "first", "last")
-HELD_QUERIES, HELD_DOCUMENTS = 150, 400  # of a kind
-PROSE = 3  # how much more often than by its size a source of prose is drawn
 
 
 class Model(torch.nn.Module):
     """The graph of export.build(): same weights, same arithmetic."""
 
-    def __init__(self, weights):
+    def __init__(self, weights, projection):
         super().__init__()
         self.w = torch.nn.ParameterDict({k.replace(".", "/"): torch.nn.Parameter(v.float()) for k, v in weights.items() if k.startswith(("embeddings", "encoder")) and v.is_floating_point()})
-        for name in PROJECTIONS:
-            setattr(self, name, torch.nn.Parameter(weights[name].clone()))
+        self.projection = torch.nn.Parameter(projection)
 
     def p(self, name):
         return self.w[name.replace(".", "/")]
@@ -58,8 +54,9 @@ class Model(torch.nn.Module):
     def norm(self, x, name):
         return F.layer_norm(x, (export.HIDDEN,), self.p(name + ".weight"), self.p(name + ".bias"), export.EPS)
 
-    def hidden(self, ids, mask):
-        """The last layer, [texts][tokens][HIDDEN]."""
+    def forward(self, ids, mask, pooled=False):
+        """[texts][tokens] to unit vectors [texts][tokens][dim], and the pooled
+        ones, [texts][HIDDEN], if asked."""
         n, length = ids.shape
         with torch.no_grad():
             e = "embeddings."
@@ -73,23 +70,10 @@ class Model(torch.nn.Module):
                 c = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.expand(n, 1, length, length)).transpose(1, 2).reshape(n, length, -1)
                 x = self.norm(self.linear(c, p + "attention.output.dense") + x, p + "attention.output.LayerNorm")
                 x = self.norm(self.linear(F.gelu(self.linear(x, p + "intermediate.dense")), p + "output.dense") + x, p + "output.LayerNorm")
-        return x.float()
-
-    def mean(self, x, mask):
-        """The texts' unit means, [texts][HIDDEN]."""
-        return F.normalize((x * mask[..., None]).sum(1), dim=-1)
-
-    def forward(self, ids, mask, pooled=False):
-        """[texts][tokens] to unit vectors [texts][tokens][dim], and the means if
-        asked. The last attended token is the one that ends a text."""
-        x = self.hidden(ids, mask)
-        mean = self.mean(x, mask)
-        x = F.linear(F.normalize(x, dim=-1) + export.MIX * mean[:, None], self.projection).float()
-        place = torch.arange(x.shape[1])[None, :, None]
-        x = torch.where(place == 0, F.linear(mean, self.first).float()[:, None], x)
-        x = torch.where(place == mask.sum(1).long()[:, None, None] - 1, F.linear(mean, self.last).float()[:, None], x)
-        x = F.normalize(x, dim=-1)
-        return (x, mean) if pooled else x
+        mean = F.normalize((x * mask[..., None]).sum(1, keepdim=True), dim=-1)
+        x = F.normalize(x, dim=-1) + export.MIX * mean
+        x = F.normalize(F.linear(x, self.projection), dim=-1)
+        return (x, mean[:, 0]) if pooled else x
 
     def trained(self):
         for name, p in self.w.items():
@@ -119,20 +103,14 @@ class Texts:
     def query(self, texts):
         """Ids, mask, and the weights of the tokens."""
         ids, mask, _ = self.batch(texts, QUERY_LEN)
-        weights = self.weights[ids] * mask
-        rows, last = torch.arange(len(ids)), mask.sum(1).long() - 1
-        weights[:, 0] = weights[rows, last] = 0
-        others = weights.sum(1).clamp(min=1)
-        weights[:, 0], weights[rows, last] = (others * w for w in export.END_WEIGHTS)
-        return ids, mask, weights
+        return ids, mask, self.weights[ids] * mask
 
 
-def encode(model, texts, rows, limit, size=64, fast=False):
-    """Vectors of many texts, without gradients, in batches of similar length;
-    fast computes in bfloat16."""
+def encode(model, texts, rows, limit, size=64):
+    """Vectors of many texts, without gradients, in batches of similar length."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     out = [None] * len(rows)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
+    with torch.no_grad():
         for at in range(0, len(order), size):
             part = order[at : at + size]
             ids, mask, keep = texts.batch([rows[i] for i in part], limit)
@@ -182,19 +160,17 @@ def document(pair, rnd):
 
 
 def batches(pairs, rnd):
-    """Endless batches: passages of one collection, or half of a source and the
-    rest from a few of its and others' pages or modules."""
+    """Endless batches: half of one source group, the rest from anywhere."""
     groups, sources = {}, {}
     for p in pairs:
         groups.setdefault(p["group"], []).append(p)
         sources.setdefault(p["source"], []).append(p)
     big = [g for g in groups.values() if len(g) >= 6]
     names = list(sources)
-    prose = {n for n in names if n.endswith(" passages")}
-    weights = [len(sources[n]) ** 0.5 * (PROSE if n in prose else 1) for n in names]
+    weights = [len(sources[n]) ** 0.5 for n in names]
     while True:
-        name = rnd.choices(names, weights)[0]
-        out = rnd.sample(sources[name], min(len(sources[name]), BATCH if name in prose else BATCH // 2))
+        source = sources[rnd.choices(names, weights)[0]]
+        out = rnd.sample(source, min(len(source), BATCH // 2))
         while len(out) < BATCH:
             g = rnd.choice(big)
             out += rnd.sample(g, min(len(g), 8, BATCH - len(out)))
@@ -205,12 +181,9 @@ def step_loss(model, teacher, texts, batch, rnd):
     qs, ds = [question(p, rnd) for p in batch], [document(p, rnd) for p in batch]
     qi, qm, qw = texts.query(qs)
     di, dm, dk = texts.batch(ds, DOC_LEN)
-    with torch.autocast("cpu", torch.bfloat16):
-        q, d = model(qi, qm), model(di, dm)
-    s = maxsim(q, qw, d, dk) / TEMPERATURE
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        (q, qp), (d, dp) = teacher(qi, qm, pooled=True), teacher(di, dm, pooled=True)
+    s = maxsim(model(qi, qm), qw, model(di, dm), dk) / TEMPERATURE
     with torch.no_grad():
+        (q, qp), (d, dp) = teacher(qi, qm, pooled=True), teacher(di, dm, pooled=True)
         t = (maxsim(q, qw, d, dk) / TEMPERATURE + qp @ dp.T / POOLED_TEMPERATURE) / 2
     same = torch.tensor([[i != j and (qs[i] == qs[j] or ds[i] == ds[j]) for j in range(len(ds))] for i in range(len(qs))])
     s, t = s.masked_fill(same, -1e4), t.masked_fill(same, -1e4)
@@ -224,9 +197,9 @@ def held_out_score(model, texts, held):
     out = {}
     rnd = random.Random(3)
     for kind, pairs in held.items():
-        docs = encode(model, texts, [p["d"] for p in pairs], DOC_LEN, fast=True)
-        asked = [question(p, rnd) for p in pairs[:HELD_QUERIES]]
-        qs = encode(model, texts, asked, QUERY_LEN, fast=True)
+        docs = encode(model, texts, [p["d"] for p in pairs], DOC_LEN)
+        asked = [question(p, rnd) for p in pairs[:300]]
+        qs = encode(model, texts, asked, QUERY_LEN)
         width = max(len(k) for _, k in docs)
         d, m = torch.zeros(len(docs), width, docs[0][1].shape[1]), torch.zeros(len(docs), width, dtype=torch.bool)
         for i, (_, v) in enumerate(docs):
@@ -250,7 +223,7 @@ def start_weights(work):
         tok_json["truncation"] = tok_json["padding"] = None
         tok = export.Tokenizer.from_str(json.dumps(tok_json))
         w = {k: torch.tensor(v) for k, v in w.items()}
-        w.update({k: torch.tensor(v).contiguous() for k, v in export.fit_projections({k: v.numpy() for k, v in w.items()}, tok).items()})
+        w["projection"] = torch.tensor(export.fit_projection({k: v.numpy() for k, v in w.items()}, tok)).contiguous()
         save_file(w, path)
         (work / "tokenizer.json").write_text(json.dumps(tok_json))
     w = load_file(path)
@@ -260,7 +233,7 @@ def start_weights(work):
 def state(model, start):
     out = {k: v for k, v in start.items()}
     out.update({k.replace("/", "."): v.detach().clone() for k, v in model.w.items()})
-    out.update({k: getattr(model, k).detach().clone() for k in PROJECTIONS})
+    out["projection"] = model.projection.detach().clone()
     return out
 
 
@@ -280,7 +253,7 @@ def average(work, start, texts, held, note):
 
 
 def build(weights):
-    return Model(weights)
+    return Model({k: v for k, v in weights.items() if k != "projection"}, weights["projection"])
 
 
 def main():
@@ -288,7 +261,6 @@ def main():
     p.add_argument("--work", type=pathlib.Path, default="work")
     p.add_argument("--minutes", type=float, default=55)
     p.add_argument("--steps", type=int, default=1200)
-    p.add_argument("--start", type=pathlib.Path, help="start from these weights; the teacher stays the untrained model")
     p.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     p.add_argument("--average", action="store_true", help="only choose the share of averaging anew")
     a = p.parse_args()
@@ -296,10 +268,8 @@ def main():
     torch.set_num_threads(2)
     rnd = random.Random(1)
     start, tok = start_weights(a.work)
-    teacher = build(start).requires_grad_(False)
-    if a.start:
-        start = load_file(a.start)
     texts, model = Texts(tok, json.loads((a.work / "query_weights.json").read_text())), build(start)
+    teacher = build(start).requires_grad_(False)
     pairs = [json.loads(l) for l in open(a.work / "train.jsonl")]
     held = {}
     for l in open(a.work / "heldout.jsonl"):
@@ -307,7 +277,7 @@ def main():
         held.setdefault(r["kind"], []).append(r)
     for k in held:
         random.Random(2).shuffle(held[k])
-        held[k] = held[k][:HELD_DOCUMENTS]
+        held[k] = held[k][:700]
     log = open(a.work / "log.jsonl", "a")
 
     def note(**row):
@@ -316,7 +286,7 @@ def main():
 
     if a.average:
         return average(a.work, start, texts, held, note)
-    optimiser = torch.optim.AdamW([{"params": list(model.trained()), "lr": ENCODER_LR}, {"params": [getattr(model, k) for k in PROJECTIONS], "lr": HEAD_LR}], weight_decay=0.01)
+    optimiser = torch.optim.AdamW([{"params": list(model.trained()), "lr": ENCODER_LR}, {"params": [model.projection], "lr": HEAD_LR}], weight_decay=0.01)
     peak = [g["lr"] for g in optimiser.param_groups]
     step, spent = 0, 0.0
     if a.resume:
@@ -348,6 +318,7 @@ def main():
             tmp = a.work / "checkpoint.tmp"
             torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent + time.time() - began, "rnd": rnd}, tmp)
             tmp.rename(a.work / "checkpoint.pt")
+            note(step=step, held=held_out_score(model, texts, held))
     save_file({k: v.contiguous() for k, v in state(model, start).items()}, a.work / "end.safetensors")
     average(a.work, start, texts, held, note)
 

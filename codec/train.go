@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
 
@@ -293,9 +293,9 @@ func parallel(ctx context.Context, n int, f func(from, to int)) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	next := 0
-	for range min(runtime.GOMAXPROCS(0), (n+chunk-1)/chunk) {
+	for range min(pace.Workers(ctx), (n+chunk-1)/chunk) {
 		wg.Go(func() {
-			for ctx.Err() == nil {
+			for pace.Point(ctx) == nil {
 				mu.Lock()
 				from := next
 				next += chunk
@@ -432,7 +432,7 @@ func parallelEach(ctx context.Context, n int, f func(i int) error) error {
 	var first error
 	next := 0
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) {
+	for range min(pace.Workers(ctx), n) {
 		wg.Go(func() {
 			for {
 				mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -51,7 +52,7 @@ func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) err
 		if in.Live != nil && !in.Live.Get(ord) {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
+		if err := pace.Point(ctx); err != nil {
 			return err
 		}
 		v, err := r.Full(ord, &buf)
@@ -113,7 +114,7 @@ func Reroute(ctx context.Context, in Input, rt *codec.Routing, enc *codec.Encode
 	b := segment.NewPostingsBuilder(rt)
 	var buf segment.Buffer
 	for ord := range r.Len() {
-		if err := ctx.Err(); err != nil {
+		if err := pace.Point(ctx); err != nil {
 			return nil, err
 		}
 		v, err := r.Full(ord, &buf)

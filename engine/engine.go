@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/query"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
@@ -72,7 +73,8 @@ type Engine struct {
 
 	obsolete  obsoleteList
 	pins      pinBudget
-	searchers sync.Pool // *query.Searcher
+	searchers sync.Pool  // *query.Searcher
+	pace      pace.Pacer // holds up merges and trainings in the background while searches run
 	stats     counters
 	reading   sync.WaitGroup
 	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it
@@ -210,6 +212,7 @@ func (e *Engine) merger() {
 func (e *Engine) maintain(ctx context.Context) error {
 	e.bg.Lock()
 	defer e.bg.Unlock()
+	ctx = pace.With(ctx, &e.pace)
 	if !e.opts.DisableAutoCompaction {
 		due := e.takeMergeable()
 		for i, c := range due {

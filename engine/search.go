@@ -127,6 +127,8 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 			return nil, err
 		}
 	}
+	e.pace.Enter()
+	defer e.pace.Leave()
 	v, err := h.c.acquire()
 	if err != nil {
 		return nil, err

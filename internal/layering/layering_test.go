@@ -23,12 +23,12 @@ var allowed = map[string][]string{
 	"internal/testdata":               {"codec"},
 	"internal/outside":                nil,
 	"internal/reliability":            {"engine"},
-	"codec":                           {"internal/simd", "internal/envelope"},
+	"codec":                           {"internal/pace", "internal/simd", "internal/envelope"},
 	"wal":                             {"internal/failpoint"},
 	"segment":                         {"codec", "internal/envelope"},
 	"query":                           {"codec", "segment"},
 	"query/eval":                      nil,
-	"compaction":                      {"codec", "segment"},
+	"compaction":                      {"codec", "segment", "internal/pace"},
 	"encoder":                         {"codec", "encoder/tokenizer"},
 	"encoder/tokenizer":               nil,
 	"encoder/tokenizer/internal/dump": {"encoder/tokenizer"},
@@ -36,10 +36,13 @@ var allowed = map[string][]string{
 	"encoder/bert":                    {"encoder", "internal/simd"},
 	"encoder/bundled":                 {"encoder", "encoder/bert", "encoder/onnx", "internal/simd"},
 	"encoder/fake":                    {"encoder", "codec"},
-	"engine":                          {"wal", "segment", "compaction", "query", "codec", "encoder", "internal/envelope", "internal/failpoint"},
+	"engine":                          {"wal", "segment", "compaction", "query", "codec", "encoder", "internal/envelope", "internal/failpoint", "internal/pace"},
 	"cmd/colbertdb":                   {"engine", "encoder", "encoder/onnx", "encoder/tokenizer", "encoder/bundled", "encoder/fake", "query/eval", "cmd/colbertdb/internal/ingest", "cmd/colbertdb/internal/render"},
 	"cmd/colbertdb/internal/ingest":   {"encoder", "engine"},
 	"cmd/colbertdb/internal/render":   {"encoder", "engine"},
+	"internal/pace":                   nil,
+	"internal/bytecount":              nil,
+	"scripts/bulkload":                {"engine", "internal/bytecount"},
 	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
 	"scripts/mutants":                 {"internal/failpoint"},
 	"scripts/notices":                 nil,
@@ -48,7 +51,7 @@ var allowed = map[string][]string{
 }
 
 // pebbleUsers are the packages that may name Pebble.
-var pebbleUsers = []string{"wal", "segment", "engine", "internal/reliability"}
+var pebbleUsers = []string{"wal", "segment", "engine", "internal/reliability", "internal/bytecount"}
 
 // pkg is what go list says of a package.
 type pkg struct {

@@ -206,12 +206,16 @@ func (b *Bulk) Progress() BulkProgress {
 	return b.progress
 }
 
-// Add takes documents, as Upsert does. After an error that concerns a document
+// Add takes documents, as Upsert does, at most MaxBatchDocuments; they are
+// published in one step. After an error that concerns a document
 // (ErrInvalid, ErrDimension, ErrBadVector, ErrNoVectors, ErrNoEncoder) none of
 // these was taken and the load goes on; any other error ends the load.
 func (b *Bulk) Add(ctx context.Context, docs ...Document) error {
 	if err := b.usable(); err != nil {
 		return err
+	}
+	if len(docs) > MaxBatchDocuments {
+		return fmt.Errorf("%w: %d documents in one batch, the limit is %d", ErrInvalid, len(docs), MaxBatchDocuments)
 	}
 	docs, err := b.h.encodeTexts(ctx, docs)
 	if err != nil {
@@ -223,16 +227,20 @@ func (b *Bulk) Add(ctx context.Context, docs ...Document) error {
 			return err
 		}
 	}
+	group := bulkGroup{documents: len(ops)}
+	for i := range ops {
+		group.tokens += int64(ops[i].tokens())
+	}
 	for len(ops) > 0 {
 		n, size := 0, 0
 		for n < len(ops) && n < bulkBatchDocuments && size < bulkBatchBytes {
 			size += ops[n].bytes()
 			n++
 		}
-		if err := b.put(ctx, &bulkBatch{ops: ops[:n:n], done: make(chan struct{})}); err != nil {
+		if err := b.put(ctx, &bulkBatch{ops: ops[:n:n], group: group, last: n == len(ops), done: make(chan struct{})}); err != nil {
 			return err
 		}
-		ops = ops[n:]
+		ops, group = ops[n:], bulkGroup{}
 	}
 	return nil
 }
@@ -367,9 +375,17 @@ func (b *Bulk) run() {
 // bulkBatch is some documents on their way to a segment.
 type bulkBatch struct {
 	ops     []op
+	group   bulkGroup // all documents of one Add, told with its first batch
+	last    bool      // the last batch of one Add
 	encoded []*codec.Encoded
 	err     error
 	done    chan struct{} // closed when encoded
+}
+
+// bulkGroup is the size of what goes into one segment together.
+type bulkGroup struct {
+	documents int
+	tokens    int64
 }
 
 // encode is one worker.
@@ -423,7 +439,14 @@ func (b *Bulk) build() (err error) {
 	if b.o.PublishEvery == 0 {
 		due = nil
 	}
+	whole, old := true, false // between two groups; the segment is old enough
 	for {
+		if whole && old {
+			old = false
+			if err := publish(); err != nil {
+				return err
+			}
+		}
 		select {
 		case batch, ok := <-b.order:
 			if !ok {
@@ -437,28 +460,27 @@ func (b *Bulk) build() (err error) {
 			if batch.err != nil {
 				return batch.err
 			}
+			if s != nil && !s.takes(batch.group, &b.h.c.engine.opts) {
+				if err := publish(); err != nil {
+					return err
+				}
+			}
+			if s == nil {
+				if s, err = b.newSegment(); err != nil {
+					return err
+				}
+				if b.o.PublishEvery > 0 {
+					age.Reset(b.o.PublishEvery)
+				}
+			}
+			whole = batch.last
 			for i := range batch.ops {
-				if s != nil && s.full(&b.h.c.engine.opts, batch.encoded[i].Tokens) {
-					if err := publish(); err != nil {
-						return err
-					}
-				}
-				if s == nil {
-					if s, err = b.newSegment(); err != nil {
-						return err
-					}
-					if b.o.PublishEvery > 0 {
-						age.Reset(b.o.PublishEvery)
-					}
-				}
 				if err := s.add(b.state, &batch.ops[i], batch.encoded[i]); err != nil {
 					return err
 				}
 			}
 		case <-due:
-			if err := publish(); err != nil {
-				return err
-			}
+			old = true
 		case <-b.ctx.Done():
 			return nil
 		}

@@ -85,9 +85,9 @@ func (b *Bulk) newSegment() (*bulkSegment, error) {
 	return &bulkSegment{builder: builder, seq: seq, ids: map[string]int{}}, nil
 }
 
-// full reports whether a document of so many tokens goes to the next segment.
-func (s *bulkSegment) full(o *Options, tokens int) bool {
-	return s.builder.Len() >= o.MaxSegmentDocuments || s.builder.Tokens()+int64(tokens) > o.MaxSegmentTokens
+// takes reports whether there is room for a group.
+func (s *bulkSegment) takes(g bulkGroup, o *Options) bool {
+	return s.builder.Len()+g.documents <= o.MaxSegmentDocuments && s.builder.Tokens()+g.tokens <= o.MaxSegmentTokens
 }
 
 func (s *bulkSegment) add(st *bulkState, o *op, enc *codec.Encoded) error {

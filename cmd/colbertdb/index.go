@@ -35,6 +35,9 @@ type indexCmd struct {
 // the engine does in the background.
 const trainTokens = 200_000
 
+// indexMemory is the memory budget while indexing, which searches nothing.
+const indexMemory = 256 << 20
+
 // Run syncs a collection with the inputs: encodes what is new or changed, and
 // deletes what an earlier run brought from the same inputs and they no longer
 // have. What is stored stays stored when the run is interrupted, and the next
@@ -155,12 +158,12 @@ func (c *indexCmd) dryRun(a *app, sources []source, r *report) (err error) {
 
 // sync does it.
 func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
-	db, err := a.openStore(engine.Options{TrainTokens: trainTokens})
+	db, err := a.openStore(engine.Options{TrainTokens: trainTokens, MemoryBudget: indexMemory})
 	if err != nil {
 		return err
 	}
 	defer closing(&err, db)
-	p := &pipeline{known: known{}, windows: !c.NoWindows, report: r, log: a.logger()}
+	p := &pipeline{known: known{}, windows: !c.NoWindows, bulkAfter: bulkAfter, report: r, log: a.logger()}
 	if err := c.collection(a, db, p); err != nil {
 		return err
 	}

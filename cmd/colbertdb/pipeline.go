@@ -21,7 +21,7 @@ import (
 // each in a goroutine, with short queues between them so that memory is bounded
 // by a few batches.
 //
-//	ingest.Input ─ jobs ─→ encode ─ batches ─→ Upsert, Delete
+//	ingest.Input ─ jobs ─→ encode ─ batches ─→ Upsert, Delete; Bulk once there are many (load.go)
 const (
 	batchDocuments = 128       // windows encoded and stored in one step
 	batchBytes     = 512 << 10 // of their text
@@ -36,6 +36,8 @@ type pipeline struct {
 	dim     int
 	known   known
 	windows bool
+
+	bulkAfter int64 // documents upserted before the rest goes through a load
 
 	// create makes a collection that is not there yet: for an encoder, or for
 	// vectors of a dimension. load gets the collection's encoder.
@@ -310,13 +312,28 @@ func (p *pipeline) encodeBatch(ctx context.Context, b *batch, texts []string) er
 
 // store upserts batches and deletes what they replace.
 func (p *pipeline) store(ctx context.Context, batches <-chan batch) error {
+	var l *load
 	for b := range batches {
-		if err := p.storeJobs(ctx, b.jobs); err != nil {
+		if l == nil && p.stored.Load() >= p.bulkAfter {
+			var err error
+			if l, err = p.openLoad(ctx); err != nil {
+				return err
+			}
+			defer l.bulk.Close()
+		}
+		store := p.storeJobs
+		if l != nil {
+			store = l.add
+		}
+		if err := store(ctx, b.jobs); err != nil {
 			return err
 		}
 		p.progress()
 	}
-	return nil
+	if l == nil {
+		return nil
+	}
+	return l.commit(ctx)
 }
 
 // storeJobs stores passages in one step; where the store refuses one of them,

@@ -18,6 +18,18 @@ import (
 	"github.com/colbertdb-go/colbertdb/engine"
 )
 
+// bulkFrom is pipeline.bulkAfter in these tests.
+var bulkFrom int64 = bulkAfter
+
+// TestThroughLoad repeats the tests of storing with a load from the first document on.
+func TestThroughLoad(t *testing.T) {
+	bulkFrom = 0
+	defer func() { bulkFrom = bulkAfter }()
+	t.Run("refused document", TestRefusedDocument)
+	t.Run("leftover windows", TestLeftoverWindows)
+	t.Run("batches", TestBatches)
+}
+
 // index runs the pipeline over one JSONL file in a store in memory.
 func index(t *testing.T, db *engine.Engine, lines ...string) (*report, *engine.Collection, known) {
 	t.Helper()
@@ -41,7 +53,7 @@ func index(t *testing.T, db *engine.Engine, lines ...string) (*report, *engine.C
 	}
 	r := &report{onProblem: func(*ingest.Problem) {}}
 	p := &pipeline{
-		col: col, dim: 32, known: k, windows: true, report: r, progress: func() {}, log: slog.New(slog.DiscardHandler),
+		col: col, dim: 32, known: k, windows: true, bulkAfter: bulkFrom, report: r, progress: func() {}, log: slog.New(slog.DiscardHandler),
 		load: func() (encoder.Encoder, error) { return enc, nil },
 	}
 	if _, err := p.run(ctx, []source{{"test", in}}); err != nil {

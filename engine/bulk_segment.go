@@ -129,13 +129,22 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		ctx = context.WithoutCancel(ctx) // what is ingested is published
 		if err := e.ingest(ctx, paths); err != nil {
 			return err
 		}
 		out, err := e.openSegment(meta.ID, b.space)
 		if err != nil {
+			e.obsolete.put(obsolete{id: meta.ID})
 			return err
 		}
+		shown := false
+		defer func() {
+			if !shown {
+				out.leave()
+				out.onLast(out.segHandle)
+			}
+		}()
 		p := &bulkPublication{b: b, s: s, out: out, replaced: map[segment.ID]*replacedDocs{}}
 		e.commitMu.Lock()
 		e.mu.Lock()
@@ -145,13 +154,14 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		p.touched()
 		e.mu.Unlock()
 		e.commitMu.Unlock()
-		if err := p.resolve(ctx, cur); err != nil {
+		if err := p.resolve(cur); err != nil {
 			return err
 		}
 		if err := e.guard.write(func() error { return p.write(&state, cur) }); err != nil {
 			return err
 		}
 		p.show()
+		shown = true
 		progress = p.progress
 		return e.guard.flush(ctx, e.db)
 	})
@@ -203,7 +213,7 @@ func (p *bulkPublication) touched() {
 }
 
 // resolve finds the stored documents that the segment replaces.
-func (p *bulkPublication) resolve(ctx context.Context, cur *version) error {
+func (p *bulkPublication) resolve(cur *version) error {
 	c := p.b.h.c
 	for _, ord := range p.s.dead {
 		p.kill(ord)
@@ -212,9 +222,6 @@ func (p *bulkPublication) resolve(ctx context.Context, cur *version) error {
 	for id, ord := range p.s.ids {
 		if p.live != nil && !p.live.Get(ord) {
 			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return err
 		}
 		num, ok, err := c.lookup(id)
 		if err != nil {

@@ -291,7 +291,7 @@ func TestCrashInRepair(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = f.Write(b)
+		_, err = f.Write(slices.Clone(b))
 		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 			t.Fatal(err)
 		}

@@ -59,7 +59,7 @@ func storeOf(t testing.TB, files map[string][]byte) vfs.FS {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = f.Write(b)
+		_, err = f.Write(slices.Clone(b)) // the file system of tests may change what it is given
 		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 			t.Fatal(err)
 		}

@@ -188,7 +188,7 @@ func (e encoding) docs(tb testing.TB, r *rand.Rand, n int) []testDoc {
 			out[i].enc = enc
 		}
 		// Ids are in no order of ordinals, some are prefixes of others.
-		out[i].id = fmt.Sprintf("%x", (i*2654435761)%(1<<20))
+		out[i].id = fmt.Sprintf("%x", uint64(i)*2654435761%(1<<20))
 		out[i].attrs = fmt.Sprintf(`{"n":%d,"parity":"%s","tags":["t%d","t%d"]}`, i, []string{"even", "odd"}[i%2], i%3, i%7)
 	}
 	return out

@@ -35,9 +35,9 @@ func TestR09SearchesSeeOneVersion(t *testing.T) {
 
 // seen is what one search found.
 type seen struct {
-	q           engine.Matrix
-	res         *engine.SearchResult
-	least, most uint64 // acknowledged before it, started until it ended
+	q     engine.Matrix
+	res   *engine.SearchResult
+	least uint64 // acknowledged before it
 }
 
 type history struct {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -123,7 +125,7 @@ func openTracked(fs vfs.FS, o *engine.Options) (*engine.Engine, func() error, er
 // all of what was not synced.
 func TestR03EveryWindow(t *testing.T) {
 	Seeds(t, 1, Count(1, 10), func(seed uint64) error {
-		windows, err := everyWindow(seed)
+		windows, err := everyWindow(seed, sweep{ops: fixedWorkload(), percents: []int{0, 50, 100}})
 		if err != nil {
 			return err
 		}
@@ -133,6 +135,32 @@ func TestR03EveryWindow(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// R0: a log file or an input of a merge goes only after the manifest that
+// supersedes it is in an sstable. So whenever Pebble's own log is lost, what is
+// left holds everything that was written, but for collections made or dropped
+// since.
+func TestR03WithoutPebblesLog(t *testing.T) {
+	start := slices.IndexFunc(fixedWorkload(), func(op Op) bool { return op.Kind == FlushAll }) + 1
+	ops := fixedWorkload()
+	end := slices.IndexFunc(ops, func(op Op) bool { return op.Kind == Drop })
+	Seeds(t, 1, Count(1, 3), func(seed uint64) error {
+		windows, err := everyWindow(seed, sweep{ops: ops[:end], from: start, percents: []int{100}, damage: removePebblesLog})
+		t.Logf("%d recoveries", windows)
+		return err
+	})
+}
+
+func removePebblesLog(disk *vfs.MemFS) error {
+	const dir = "db/pebble"
+	names, err := disk.List(dir)
+	for _, n := range names {
+		if strings.HasSuffix(n, ".log") {
+			err = errors.Join(err, disk.Remove(disk.PathJoin(dir, n)))
+		}
+	}
+	return err
 }
 
 // fixedWorkload are the operations of R3 and R7.
@@ -180,8 +208,16 @@ func fixedOptions() *engine.Options {
 	return &engine.Options{TrainTokens: 30, TrainSample: 256, MaxSegmentDocuments: 64, DisableAutoCompaction: true}
 }
 
+// sweep says what everyWindow does.
+type sweep struct {
+	ops      []Op
+	from     int   // the first operation before whose writes the power goes
+	percents []int // of what was not synced survives
+	damage   func(*vfs.MemFS) error
+}
+
 // everyWindow returns the number of write operations.
-func everyWindow(seed uint64) (int, error) {
+func everyWindow(seed uint64, s sweep) (int, error) {
 	type window struct {
 		disk *vfs.MemFS
 		op   errorfs.Op
@@ -196,9 +232,10 @@ func everyWindow(seed uint64) (int, error) {
 	found <- window{} // a mutex that OnWrite, from any goroutine, holds
 	fs.OnWrite = func(_ int64, op errorfs.Op) error {
 		w := <-found
-		n := int(done.Load())
-		for _, percent := range []int{0, 50, 100} {
-			windows = append(windows, window{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: r}), op, n})
+		if n := int(done.Load()); n >= s.from {
+			for _, percent := range s.percents {
+				windows = append(windows, window{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: r}), op, n})
+			}
 		}
 		found <- w
 		return nil
@@ -208,8 +245,7 @@ func everyWindow(seed uint64) (int, error) {
 		return 0, err
 	}
 	states := []State{{}}
-	ops := fixedWorkload()
-	for _, op := range ops {
+	for _, op := range s.ops {
 		if _, err := op.Run(ctx, db); err != nil {
 			return 0, errors.Join(fmt.Errorf("%s: %w", op, err), closed())
 		}
@@ -220,12 +256,17 @@ func everyWindow(seed uint64) (int, error) {
 		return 0, err
 	}
 	for i, w := range windows {
+		if s.damage != nil {
+			if err := s.damage(w.disk); err != nil {
+				return 0, err
+			}
+		}
 		if err := recovered(w.disk, states[w.done:min(w.done+2, len(states))]); err != nil {
 			return 0, fmt.Errorf("run %d, write %d with %d %% of what was not synced (%s %s, %d operations done): %w",
-				i+1, i/3+1, []int{0, 50, 100}[i%3], kindName(w.op.Kind), w.op.Path, w.done, err)
+				i+1, i/len(s.percents)+1, s.percents[i%len(s.percents)], kindName(w.op.Kind), w.op.Path, w.done, err)
 		}
 	}
-	return len(windows) / 3, nil
+	return len(windows) / len(s.percents), nil
 }
 
 // recovered opens a disk after a crash and checks that it holds one of the states.

@@ -73,7 +73,7 @@ func TestReencodingLoss(t *testing.T) {
 			}
 			got, best := recall(cb, c.plane, views), recall(cb, c.plane, direct)
 			t.Logf("%s, encoded anew %d times: recall@10 %.3f, from the originals %.3f", c.profile, g, got, best)
-			if best-got > c.loss*float64(g) {
+			if best-got > c.loss*float64(g)+2/float64(10*len(queries)) { // two hits are chance
 				t.Errorf("%s, encoded anew %d times: recall@10 %.3f, from the originals %.3f: more than %.2f lost", c.profile, g, got, best, c.loss*float64(g))
 			}
 			from = next

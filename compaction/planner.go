@@ -105,15 +105,18 @@ func Plan(segments []Meta, o Options) []Task {
 		for from := 0; from < len(segments); {
 			to := from
 			var docs int
-			var tokens int64
+			var tokens, largest int64
 			for to < len(segments) && !taken[to] && tier(segments[to]) <= t {
 				d, n := segments[to].Documents-segments[to].Deleted, segments[to].live()
 				if docs+d > o.MaxDocuments || tokens+n > o.MaxTokens {
 					break
 				}
 				docs, tokens, to = docs+d, tokens+n, to+1
+				largest = max(largest, n)
 			}
-			if to-from >= o.FanOut {
+			// A large segment is not rewritten for a few small ones beside it:
+			// they are merged among themselves until they weigh half of it.
+			if to-from >= o.FanOut && (largest < tierBase || 2*(tokens-largest) >= largest) {
 				add(from, to, ReasonTier)
 			}
 			from = max(to, from+1)

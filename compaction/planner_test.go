@@ -110,7 +110,9 @@ func TestPlansTerminate(t *testing.T) {
 				if task.To-task.From > 1 && (merged.Documents > o.MaxDocuments || merged.Tokens > o.MaxTokens) {
 					t.Fatalf("%+v merges to %+v", task, merged)
 				}
-				written += merged.Tokens
+				if merged.Tokens >= 1<<14 { // below, in the lowest tier, merges are next to nothing
+					written += merged.Tokens
+				}
 				merged.CodebookID, merged.RoutingID = 1, 1
 				next := append([]compaction.Meta{}, segments[:task.From]...)
 				if merged.Documents > 0 {

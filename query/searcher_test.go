@@ -476,6 +476,9 @@ func TestBudgetsBoundTheWork(t *testing.T) {
 }
 
 func TestWarmSearchAllocatesItsResultOnly(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates, and empties pools at random")
+	}
 	e := encodings()[0]
 	r := rand.New(rand.NewPCG(16, 16))
 	srcs := spread(e.docs(t, r, 1000), 2, true)

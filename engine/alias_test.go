@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // mustCreate makes a collection with n documents whose ids start with its name.
@@ -33,7 +34,7 @@ func mustCreate(t *testing.T, db *engine.Engine, name string, n int) *engine.Col
 // An alias leads where it was switched to last, also after a loss of power right
 // after the switch; handles keep what they had; names are one space.
 func TestAliases(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashmem.New()
 	db := mustOpen(t, fs, small())
 	mustCreate(t, db, "one", 3)
 	mustCreate(t, db, "two", 4)
@@ -49,7 +50,7 @@ func TestAliases(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		fs = crashed
+		fs = crashmem.Wrap(crashed)
 		db = mustOpen(t, fs, small())
 	}
 	leads := func(want ...engine.Alias) {

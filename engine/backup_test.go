@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // backup is one backup of a chain in memory.
@@ -151,7 +152,7 @@ func TestDamagedBackup(t *testing.T) {
 // A crash at any write of a restore leaves a folder that is whole or refused.
 func TestCrashInRestore(t *testing.T) {
 	chain := backups(t)[:2]
-	mem := vfs.NewCrashableMem()
+	mem := crashmem.New()
 	var clones []*vfs.MemFS
 	r := rand.New(rand.NewPCG(4, 4))
 	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {

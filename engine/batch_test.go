@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // Mixed batches and deletes by filter do to the collection what they do to the
@@ -154,7 +155,7 @@ func TestSyncBoundsTheLoss(t *testing.T) {
 		r := rand.New(rand.NewPCG(44, uint64(mode)))
 		o := small()
 		o.Sync, o.SyncInterval = mode, time.Hour
-		fs := vfs.NewCrashableMem()
+		fs := crashmem.New()
 		db := mustOpen(t, fs, o)
 		col := mustCollection(t, db, engine.CollectionConfig{})
 		for i := range 30 {

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // bulkOptions make segments of 40 documents.
@@ -108,7 +109,7 @@ func TestBulk(t *testing.T) {
 // whichever is published first, before and after a power loss.
 func TestBulkBesideWrites(t *testing.T) {
 	for seed := range uint64(3) {
-		fs := vfs.NewCrashableMem()
+		fs := crashmem.New()
 		db := mustOpen(t, fs, bulkOptions())
 		col := mustCollection(t, db, engine.CollectionConfig{})
 		old := documents(1, 200)
@@ -174,7 +175,7 @@ func TestBulkBesideWrites(t *testing.T) {
 // document at most once, and the load goes on to the same end.
 func TestBulkCrash(t *testing.T) {
 	docs := documents(5, 260)
-	fs := vfs.NewCrashableMem()
+	fs := crashmem.New()
 	db := mustOpen(t, fs, bulkOptions())
 	col := mustCollection(t, db, engine.CollectionConfig{Profile: engine.Balanced})
 	type clone struct {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // thorough says that the long form of a test is asked for.
@@ -224,12 +226,15 @@ func TestCrashInCheckpoint(t *testing.T) {
 	if thorough() {
 		percents = []int{0, 25, 50, 75, 100}
 	}
-	mem := vfs.NewCrashableMem()
+	mem := crashmem.New()
+	var mu sync.Mutex // the hook is called by Pebble's goroutines too
 	var clones []*vfs.MemFS
-	armed := false
+	var armed atomic.Bool
 	r := rand.New(rand.NewPCG(3, 3))
 	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if armed && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+		mu.Lock()
+		defer mu.Unlock()
+		if armed.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			for _, p := range percents {
 				clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: p, RNG: r}))
 			}
@@ -255,12 +260,14 @@ func TestCrashInCheckpoint(t *testing.T) {
 		}
 	}
 	want := h.at(h.acked)
-	armed = true
+	armed.Store(true)
 	if _, err := db.Checkpoint(ctx, "ck"); err != nil {
 		t.Fatal(err)
 	}
-	armed = false
+	armed.Store(false)
+	mu.Lock()
 	clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{}))
+	mu.Unlock()
 	mustClose(t, db)
 	whole, refused := 0, 0
 	for i, c := range clones {
@@ -301,12 +308,12 @@ func TestCrashInCheckpoint(t *testing.T) {
 // whichever of its writes fails.
 func TestFailedCheckpoint(t *testing.T) {
 	mem := vfs.NewMem()
-	failAt, n := -1, 0
+	var failAt, n atomic.Int64 // the hook is called by Pebble's goroutines too
 	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if failAt < 0 || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.Contains(op.Path, "ck.tmp") {
+		if failAt.Load() == 0 || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.Contains(op.Path, "ck.tmp") {
 			return nil
 		}
-		if n++; n == failAt {
+		if n.Add(1) == failAt.Load() {
 			return errors.New("disk full")
 		}
 		return nil
@@ -316,13 +323,14 @@ func TestFailedCheckpoint(t *testing.T) {
 	h := &history{changes: map[uint64]change{}}
 	r := rand.New(rand.NewPCG(71, 71))
 	failed := 0
-	for i := 1; i < 200; i += 3 {
+	for i := int64(1); i < 200; i += 3 {
 		if _, err := h.change(col, r, 50); err != nil {
 			t.Fatalf("after a checkpoint that failed: %v", err)
 		}
-		failAt, n = i, 0
+		n.Store(0)
+		failAt.Store(i)
 		_, err := db.Checkpoint(ctx, "ck")
-		failAt = -1
+		failAt.Store(0)
 		if err == nil {
 			break
 		}

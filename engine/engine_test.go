@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -182,7 +183,7 @@ func TestLifeOfACollection(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s raw=%t", cfg.Profile, cfg.RetainRaw), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(cfg.Profile)))
-			fs := vfs.NewCrashableMem()
+			fs := crashmem.New()
 			db := mustOpen(t, fs, small())
 			col := mustCollection(t, db, cfg)
 			m := model{}
@@ -233,7 +234,7 @@ func TestLifeOfACollection(t *testing.T) {
 					if err := db.Close(); err != nil {
 						t.Fatal(err)
 					}
-					fs = crashed
+					fs = crashmem.Wrap(crashed)
 					db = mustOpen(t, fs, small())
 					var err error
 					if col, err = db.Collection("test"); err != nil {

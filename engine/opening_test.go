@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // Many collections, few of which may be open: writers, readers and reopenings
@@ -21,7 +20,7 @@ func TestCollectionsAtRest(t *testing.T) {
 	const n, limit = 10, 3
 	o := small()
 	o.MaxOpenCollections = limit
-	fs := vfs.NewCrashableMem()
+	fs := crashmem.New()
 	db := mustOpen(t, fs, o)
 	models := make([]model, n)
 	for i := range models {

@@ -17,6 +17,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 var oldModel, newModel = fake.Named("old", dim), fake.Named("new", 24)
@@ -314,7 +315,7 @@ func TestReindexResumes(t *testing.T) {
 		for at := 1; ; at++ {
 			r := rand.New(rand.NewPCG(64, uint64(at)))
 			o := small()
-			fs := vfs.NewCrashableMem()
+			fs := crashmem.New()
 			db := mustOpen(t, fs, o)
 			col := textCollection(t, db, "docs")
 			m := texts{}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -16,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -282,20 +284,8 @@ func TestCrashInRepair(t *testing.T) {
 			break
 		}
 	}
-	mem := vfs.NewCrashableMem()
-	for p, b := range files {
-		if err := mem.MkdirAll(path.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		f, err := mem.Create(p, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = f.Write(slices.Clone(b))
-		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	mem := crashmem.New()
+	fill(t, mem, files)
 	for _, dir := range []string{"db/pebble", "db/wal", "db", ""} {
 		d, err := mem.OpenDir(dir)
 		if err != nil {
@@ -307,7 +297,10 @@ func TestCrashInRepair(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(41, 41))
 	var clones []*vfs.MemFS
+	var mu sync.Mutex // the hook is called by Pebble's goroutines too
 	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileWrite {
 			clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r}))
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // Documents that are deleted and replaced while a merge runs, and whose log
@@ -16,7 +18,7 @@ import (
 func TestSealDuringMerge(t *testing.T) {
 	ctx := context.Background()
 	r := rand.New(rand.NewPCG(1, 2))
-	fs := vfs.NewCrashableMem()
+	fs := crashmem.New()
 	open := func() (*Engine, *Collection) {
 		e, err := Open(ctx, "db", &Options{FS: fs, DisableAutoCompaction: true})
 		if err != nil {
@@ -87,7 +89,7 @@ func TestSealDuringMerge(t *testing.T) {
 	check()
 	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
 	must(nil, e.Close())
-	fs = crashed
+	fs = crashmem.Wrap(crashed)
 	e, h = open()
 	check()
 	must(nil, e.Close())

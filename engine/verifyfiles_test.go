@@ -51,6 +51,13 @@ func contents(t testing.TB, fsys vfs.FS, dir string) map[string][]byte {
 func storeOf(t testing.TB, files map[string][]byte) vfs.FS {
 	t.Helper()
 	mem := vfs.NewMem()
+	fill(t, mem, files)
+	return mem
+}
+
+// fill writes files, as contents returned them, to a file system.
+func fill(t testing.TB, mem vfs.FS, files map[string][]byte) {
+	t.Helper()
 	for p, b := range files {
 		if err := mem.MkdirAll(path.Dir(p), 0o755); err != nil {
 			t.Fatal(err)
@@ -64,7 +71,6 @@ func storeOf(t testing.TB, files map[string][]byte) vfs.FS {
 			t.Fatal(err)
 		}
 	}
-	return mem
 }
 
 // found opens a store and verifies it: what is wrong, and whether it was found

@@ -15,6 +15,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -264,7 +265,7 @@ func rollConfigs() map[string]CollectionConfig {
 func TestRollToAnotherCodebook(t *testing.T) {
 	for name, cfg := range rollConfigs() {
 		t.Run(name, func(t *testing.T) {
-			fs := vfs.NewCrashableMem()
+			fs := crashmem.New()
 			r := newRoll(t, fs, cfg)
 			r.write(1, 150)
 			r.train()
@@ -339,7 +340,7 @@ func TestRollToAnotherCodebook(t *testing.T) {
 func TestRollToAnotherRouting(t *testing.T) {
 	for name, cfg := range rollConfigs() {
 		t.Run(name, func(t *testing.T) {
-			fs := vfs.NewCrashableMem()
+			fs := crashmem.New()
 			r := newRoll(t, fs, cfg)
 			r.grow()
 			for { // merges first, so that what is left is for the routing
@@ -452,7 +453,7 @@ func TestCrashInARoll(t *testing.T) {
 	for name, change := range map[string]func(*roll){"routing": (*roll).grow, "codebook": func(r *roll) { r.write(1, 150); r.train(); r.turn() }} {
 		t.Run(name, func(t *testing.T) {
 			cfg := CollectionConfig{Profile: Balanced}
-			mem := vfs.NewCrashableMem()
+			mem := crashmem.New()
 			rnd := rand.New(rand.NewPCG(3, 3))
 			var clones []*vfs.MemFS
 			var mu sync.Mutex // Pebble writes from goroutines of its own

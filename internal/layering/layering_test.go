@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"internal/layering":               nil,
 	"internal/testdata":               {"codec"},
 	"internal/outside":                nil,
-	"internal/reliability":            {"engine"},
+	"internal/reliability":            {"engine", "internal/crashmem"},
 	"codec":                           {"internal/pace", "internal/simd", "internal/envelope"},
 	"wal":                             {"internal/failpoint"},
 	"segment":                         {"codec", "internal/envelope"},
@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"cmd/colbertdb/internal/render":   {"encoder", "engine"},
 	"internal/pace":                   nil,
 	"internal/bytecount":              nil,
+	"internal/crashmem":               nil,
 	"scripts/bulkload":                {"engine", "internal/bytecount"},
 	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
 	"scripts/mutants":                 {"internal/failpoint"},
@@ -51,7 +52,7 @@ var allowed = map[string][]string{
 }
 
 // pebbleUsers are the packages that may name Pebble.
-var pebbleUsers = []string{"wal", "segment", "engine", "internal/reliability", "internal/bytecount"}
+var pebbleUsers = []string{"wal", "segment", "engine", "internal/reliability", "internal/bytecount", "internal/crashmem"}
 
 // pkg is what go list says of a package.
 type pkg struct {

@@ -226,15 +226,14 @@ func everyWindow(seed uint64, s sweep) (int, error) {
 	var windows []window
 	var done atomic.Int64
 	r := rand.New(rand.NewPCG(seed, 2))
-	mem := vfs.NewCrashableMem()
-	fs := NewCrashFS(mem)
+	fs := NewCrashFS(vfs.NewCrashableMem())
 	found := make(chan window, 1)
 	found <- window{} // a mutex that OnWrite, from any goroutine, holds
 	fs.OnWrite = func(_ int64, op errorfs.Op) error {
 		w := <-found
 		if n := int(done.Load()); n >= s.from {
 			for _, percent := range s.percents {
-				windows = append(windows, window{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: r}), op, n})
+				windows = append(windows, window{fs.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: r}), op, n})
 			}
 		}
 		found <- w

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 )
 
 // CrashFS is a file system in memory that loses power: at a given write
@@ -14,7 +16,7 @@ import (
 // is not in the copy.
 type CrashFS struct {
 	vfs.FS
-	mem     *vfs.MemFS
+	mem     *crashmem.FS
 	writes  atomic.Int64
 	at      atomic.Int64 // the write before which the power goes; 0: never
 	crashed atomic.Bool  // set before the copy is made
@@ -28,8 +30,8 @@ type CrashFS struct {
 
 // NewCrashFS wraps a crashable file system.
 func NewCrashFS(mem *vfs.MemFS) *CrashFS {
-	c := &CrashFS{mem: mem, copied: make(chan *vfs.MemFS, 1)}
-	c.FS = Intercept(mem, c.before)
+	c := &CrashFS{mem: crashmem.Wrap(mem), copied: make(chan *vfs.MemFS, 1)}
+	c.FS = Intercept(c.mem, c.before)
 	return c
 }
 

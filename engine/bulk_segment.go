@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -306,7 +304,7 @@ func (p *bulkPublication) write(state *storeState, cur *version) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := batch.Commit(pebble.Sync); err != nil {
+	if err := e.commitPebble(batch); err != nil {
 		return err
 	}
 	c.record = r

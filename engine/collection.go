@@ -417,6 +417,7 @@ func (c *collection) lookup(id string) (segment.DocNum, bool, error) {
 			return num, true, nil
 		}
 	}
+	c.engine.stats.pebbleGets.Add(1)
 	val, closer, err := c.engine.db.Get(segment.DocumentKey(c.id, id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, false, nil

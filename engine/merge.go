@@ -387,7 +387,7 @@ func (e *Engine) writeReplace(c *collection, state *storeState, record *collecti
 	if err := set(segment.ManifestKey(), state.encode()); err != nil {
 		return err
 	}
-	return b.Commit(pebble.Sync)
+	return e.commitPebble(b)
 }
 
 // dropRefs removes the ids of dropped documents that no newer document has taken.

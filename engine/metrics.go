@@ -62,6 +62,8 @@ type Metrics struct {
 
 	DiskBytes   uint64 // of Pebble's files
 	PebbleBytes uint64 // written by Pebble itself: its log, flushes and compactions
+	PebbleGets  int64  // ids looked up
+	PebbleSets  int64  // keys set and deleted by seals, merges and loads
 
 	// Poisoned is why the store takes no more writes; nil: it takes them.
 	Poisoned error
@@ -124,6 +126,7 @@ func (e *Engine) Metrics() Metrics {
 		UserBytes: s.userBytes.Load(), Seal: s.seal.load(), Merge: s.merge.load(), Train: s.train.load(),
 		GroupBatches: s.groupBatches.load(), GroupBytes: s.groupBytes.load(), LogSyncTime: s.logSync.load(),
 		SearchLatency: s.searchTime.load(),
+		PebbleGets:    s.pebbleGets.Load(), PebbleSets: s.pebbleSets.Load(),
 	}
 	for i, name := range query.Stages {
 		m.Stages = append(m.Stages, StageMetrics{name, s.stages[i].load()})

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/query"
 )
@@ -18,6 +20,7 @@ type counters struct {
 	upserts, deletes, searches, searchNanos    atomic.Int64
 	seals, merges, trainings, stalls, replayed atomic.Int64
 	reroutes, torn                             atomic.Int64
+	pebbleGets, pebbleSets                     atomic.Int64
 
 	userBytes                atomic.Int64 // of acknowledged changes
 	stalledNanos             atomic.Int64
@@ -62,6 +65,12 @@ func (s *counters) group(group []*pending) {
 	s.groupBatches.observe(uint64(batches))
 	s.groupBytes.observe(uint64(bytes))
 	s.userBytes.Add(int64(bytes))
+}
+
+// commitPebble commits a batch of seals, merges or loads, synced, and counts its keys.
+func (e *Engine) commitPebble(b *pebble.Batch) error {
+	e.stats.pebbleSets.Add(int64(b.Count()))
+	return b.Commit(pebble.Sync)
 }
 
 // search counts one search.

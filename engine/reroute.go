@@ -107,7 +107,7 @@ func (e *Engine) writeRouting(c *collection, state *storeState, record *collecti
 	if err := b.Set(segment.ManifestKey(), state.encode(), nil); err != nil {
 		return err
 	}
-	return b.Commit(pebble.Sync)
+	return e.commitPebble(b)
 }
 
 // deleteUnused deletes the codebooks and routings that a collection's record

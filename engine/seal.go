@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
@@ -279,7 +277,7 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 	if err := b.Set(segment.ManifestKey(), state.encode(), nil); err != nil {
 		return err
 	}
-	if err := b.Commit(pebble.Sync); err != nil {
+	if err := e.commitPebble(b); err != nil {
 		return err
 	}
 	for c, r := range changed {

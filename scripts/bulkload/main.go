@@ -2,7 +2,11 @@
 // written, for synthetic documents made of real token vectors. docs/benchmarks.md
 // has its figures.
 //
-//	go run ./scripts/bulkload -data DIR [-documents 1000000] [-tokens 70] [-profile exact] [-upserts] [-dir STORE]
+//	go run ./scripts/bulkload -data DIR [-documents 1000000] [-tokens 70] [-profile exact] [-upserts] [-dir STORE] [-search 20]
+//
+// With -search it then opens the store anew and measures what searches take, in
+// time and memory, and what they find (search.go). A folder that holds the whole
+// load already is measured alone.
 //
 // DIR has emb/docs_recon.f16, [vectors][128] float16. Every token is one of them
 // moved by noise of 0.4 of its length; a document's tokens come from one place.
@@ -13,16 +17,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/internal/bytecount"
+	"github.com/colbertdb-go/colbertdb/scripts/internal/resample"
 )
 
 const dim = 128
@@ -34,31 +39,56 @@ func main() {
 	profile := flag.String("profile", "exact", "exact, balanced or compact")
 	expected := flag.Int("expected", 0, "documents that the load says it brings, to measure the beginning of a longer one. Default: -documents")
 	upserts := flag.Bool("upserts", false, "store by Upsert in batches of 100 instead")
+	heap := flag.String("heap", "", "file for a heap profile of the end of the load. Default: none")
 	dir := flag.String("dir", "", "where the store is made. Default: a temporary folder, removed afterwards")
+	searches := flag.Int("search", 0, "queries to measure afterwards. Default: none")
+	budget := flag.Int64("budget", 256, "memory budget of the store, MiB")
 	flag.Parse()
-	if err := run(context.Background(), *data, *dir, *profile, *documents, *tokens, max(*documents, *expected), *upserts); err != nil {
+	m := measurement{
+		dir: *dir, profile: *profile, documents: *documents, expected: max(*documents, *expected),
+		upserts: *upserts, heap: *heap, searches: *searches, budget: *budget << 20,
+	}
+	if err := m.run(context.Background(), *data, *tokens); err != nil {
 		fmt.Fprintln(os.Stderr, "bulkload:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, data, dir, profile string, documents, tokens, expected int, upserts bool) (err error) {
-	p, err := engine.ParseProfile(profile)
-	if err != nil {
+// measurement is what is asked for.
+type measurement struct {
+	dir, profile        string
+	documents, expected int
+	upserts             bool
+	heap                string
+	searches            int
+	budget              int64
+	src                 *resample.Source
+}
+
+func (m *measurement) run(ctx context.Context, data string, tokens int) (err error) {
+	if m.src, err = newSource(data, tokens); err != nil {
 		return err
 	}
-	src, err := newSource(data, tokens)
-	if err != nil {
-		return err
-	}
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "bulkload-"); err != nil {
+	if m.dir == "" {
+		if m.dir, err = os.MkdirTemp("", "bulkload-"); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, os.RemoveAll(m.dir)) }()
+	}
+	if err := m.store(ctx); err != nil || m.searches == 0 {
+		return err
+	}
+	return m.search(ctx, filepath.Join(data, "emb", "queries.f32"))
+}
+
+// store loads or upserts the documents.
+func (m *measurement) store(ctx context.Context) (err error) {
+	p, err := engine.ParseProfile(m.profile)
+	if err != nil {
+		return err
 	}
 	fs := bytecount.OS()
-	db, err := engine.Open(ctx, dir, &engine.Options{FS: fs, MemoryBudget: 256 << 20})
+	db, err := engine.Open(ctx, m.dir, &engine.Options{FS: fs, MemoryBudget: m.budget})
 	if err != nil {
 		return err
 	}
@@ -67,48 +97,62 @@ func run(ctx context.Context, data, dir, profile string, documents, tokens, expe
 	if err != nil {
 		return err
 	}
+	if col.Info().Documents == int64(m.documents) {
+		return nil
+	}
 	start := time.Now()
-	if upserts {
-		err = upsert(ctx, col, src, documents)
+	if m.upserts {
+		err = upsert(ctx, col, m.src, m.documents)
 	} else {
-		err = load(ctx, col, src, documents, expected, start)
+		err = m.load(ctx, col, start)
 	}
 	if err != nil {
 		return err
 	}
 	took := time.Since(start)
-	raw := float64(documents) * float64(tokens) * dim * 2
+	raw := float64(m.src.Raw(m.documents))
 	info := col.Info()
 	fmt.Printf("%s, upserts %t: %d documents of %d tokens in %.0f s, %.0f documents a second; peak RSS %d MB; %d segments, %.0f bytes a token; written %.2f × the float16 vectors\n",
-		profile, upserts, info.Documents, tokens, took.Seconds(), float64(documents)/took.Seconds(), rss("VmHWM")>>20,
+		m.profile, m.upserts, info.Documents, m.src.Tokens, took.Seconds(), float64(m.documents)/took.Seconds(), rss("VmHWM")>>20,
 		info.Segments, float64(info.Bytes)/float64(info.Tokens), float64(fs.Written())/raw)
 	return nil
 }
 
-func load(ctx context.Context, col *engine.Collection, src *source, n, expected int, start time.Time) error {
+func (m *measurement) load(ctx context.Context, col *engine.Collection, start time.Time) error {
 	b, err := col.Bulk(ctx, engine.BulkOptions{
-		Token: "bulkload", ExpectedTokens: int64(expected) * int64(src.tokens),
+		Token: "bulkload", ExpectedTokens: int64(m.expected) * int64(m.src.Tokens),
 		OnPublish: func(p engine.BulkProgress) {
-			fmt.Fprintf(os.Stderr, "%6.0f s: %d documents, RSS %d MB, peak %d MB\n", time.Since(start).Seconds(), p.Documents, rss("VmRSS")>>20, rss("VmHWM")>>20)
+			var mem runtime.MemStats
+			runtime.ReadMemStats(&mem)
+			fmt.Fprintf(os.Stderr, "%6.0f s: %d documents, RSS %d MB, peak %d MB, live after the last collection %d MB\n", time.Since(start).Seconds(),
+				p.Documents, rss("VmRSS")>>20, rss("VmHWM")>>20, mem.NextGC*100/200>>20)
 		},
 	})
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	for i := int(b.Documents()); i < n; i++ {
-		if err := b.Add(ctx, src.document(i)); err != nil {
+	for i := int(b.Documents()); i < m.documents; i++ {
+		if err := b.Add(ctx, m.src.Document(i)); err != nil {
 			return err
 		}
 	}
-	return b.Commit(ctx)
+	if err := b.Commit(ctx); err != nil || m.heap == "" {
+		return err
+	}
+	f, err := os.Create(m.heap)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }
 
-func upsert(ctx context.Context, col *engine.Collection, src *source, n int) error {
+func upsert(ctx context.Context, col *engine.Collection, src *resample.Source, n int) error {
 	for i := 0; i < n; i += 100 {
 		var batch []engine.Document
 		for j := i; j < min(i+100, n); j++ {
-			batch = append(batch, src.document(j))
+			batch = append(batch, src.Document(j))
 		}
 		if _, err := col.Upsert(ctx, batch...); err != nil {
 			return err
@@ -117,40 +161,13 @@ func upsert(ctx context.Context, col *engine.Collection, src *source, n int) err
 	return col.Compact(ctx)
 }
 
-// source makes documents; the same for the same number.
-type source struct {
-	tokens  int
-	vectors engine.Matrix
-	noise   []float32
-}
-
-func newSource(data string, tokens int) (*source, error) {
+// newSource reads the vectors that documents are made of.
+func newSource(data string, tokens int) (*resample.Source, error) {
 	b, err := os.ReadFile(filepath.Join(data, "emb", "docs_recon.f16"))
 	if err != nil {
 		return nil, err
 	}
-	s := &source{tokens: tokens, vectors: engine.MatrixFromF16(dim, b), noise: make([]float32, 1<<20)}
-	if s.vectors.Len() < tokens {
-		return nil, fmt.Errorf("%s has %d vectors, a document needs %d", data, s.vectors.Len(), tokens)
-	}
-	r := rand.New(rand.NewPCG(1, 2))
-	for i := range s.noise {
-		s.noise[i] = 0.4 * float32(r.NormFloat64()/math.Sqrt(dim))
-	}
-	return s, nil
-}
-
-func (s *source) document(i int) engine.Document {
-	r := rand.New(rand.NewPCG(7, uint64(i)))
-	at := r.IntN(s.vectors.Len() - s.tokens + 1)
-	m := engine.Matrix{Dim: dim, Data: make([]float32, s.tokens*dim)}
-	for t := range s.tokens {
-		row, noise := m.Row(t), s.noise[r.IntN(len(s.noise)-dim):]
-		for d, x := range s.vectors.Row(at + t) {
-			row[d] = x + noise[d]
-		}
-	}
-	return engine.Document{ID: fmt.Sprintf("doc-%07d", i), Vectors: m}
+	return resample.New(engine.MatrixFromF16(dim, b), tokens)
 }
 
 var warned atomic.Bool

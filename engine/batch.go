@@ -45,17 +45,23 @@ func (h *Collection) Apply(ctx context.Context, b *Batch) (DeleteResult, error) 
 	if len(b.changes) > MaxBatchDocuments {
 		return DeleteResult{}, fmt.Errorf("%w: %d changes in one batch, the limit is %d", ErrInvalid, len(b.changes), MaxBatchDocuments)
 	}
+	key, err := b.key(h)
+	if err != nil {
+		return DeleteResult{}, err
+	}
+	if out, ok, err := h.made(key); ok || err != nil {
+		return out, err
+	}
 	var docs []Document
 	for _, c := range b.changes {
 		if c.doc != nil {
 			docs = append(docs, *c.doc)
 		}
 	}
-	docs, err := h.encodeTexts(ctx, docs)
-	if err != nil {
+	if docs, err = h.encodeTexts(ctx, docs); err != nil {
 		return DeleteResult{}, err
 	}
-	p, err := h.begin(len(b.changes))
+	p, err := h.begin(len(b.changes), key)
 	if err != nil {
 		return DeleteResult{}, err
 	}
@@ -79,8 +85,10 @@ func (h *Collection) Apply(ctx context.Context, b *Batch) (DeleteResult, error) 
 	if err := h.c.engine.commit(ctx, p); err != nil {
 		return DeleteResult{}, err
 	}
-	h.c.engine.stats.upserts.Add(upserts)
-	h.c.engine.stats.deletes.Add(int64(p.deleted))
+	if !p.repeat {
+		h.c.engine.stats.upserts.Add(upserts)
+		h.c.engine.stats.deletes.Add(int64(p.deleted))
+	}
 	return DeleteResult{Deleted: p.deleted, Seq: p.seq}, nil
 }
 
@@ -95,16 +103,29 @@ func deleteOp(id string) (op, error) {
 // found in one version of the collection and logged by their ids; a document
 // that is replaced between that and the commit stays, whatever its new
 // attributes. Each MaxBatchDocuments of them are removed in a step of their own:
-// after an error the result says how many are gone.
+// after an error the result says how many are gone. An idempotency key is
+// remembered with the last step.
 func (h *Collection) DeleteWhere(ctx context.Context, f *Filter) (DeleteResult, error) {
 	if f == nil {
 		return DeleteResult{}, fmt.Errorf("%w: DeleteWhere needs a filter", ErrInvalid)
 	}
+	key, err := h.filterKey(f)
+	if err != nil {
+		return DeleteResult{}, err
+	}
+	if out, ok, err := h.made(key); ok || err != nil {
+		return out, err
+	}
 	found, seq, err := h.c.matching(ctx, f)
 	out := DeleteResult{Seq: seq}
-	for err == nil && len(found) > 0 {
+	for err == nil && (len(found) > 0 || key != nil) {
 		n := min(len(found), MaxBatchDocuments)
-		err = h.deleteUnchanged(ctx, found[:n], &out)
+		last := n == len(found)
+		if last {
+			err = h.deleteUnchanged(ctx, found, key, &out)
+			break
+		}
+		err = h.deleteUnchanged(ctx, found[:n], nil, &out)
 		found = found[n:]
 	}
 	return out, err
@@ -144,8 +165,11 @@ func (c *collection) matching(ctx context.Context, f *Filter) (found []foundDoc,
 	return found, v.seq, nil
 }
 
-func (h *Collection) deleteUnchanged(ctx context.Context, docs []foundDoc, out *DeleteResult) error {
-	p, err := h.begin(len(docs))
+func (h *Collection) deleteUnchanged(ctx context.Context, docs []foundDoc, key *writeKey, out *DeleteResult) error {
+	if key != nil {
+		key.before = out.Deleted
+	}
+	p, err := h.begin(len(docs), key)
 	if err != nil {
 		return err
 	}
@@ -157,6 +181,10 @@ func (h *Collection) deleteUnchanged(ctx context.Context, docs []foundDoc, out *
 	}
 	if err := h.c.engine.commit(ctx, p); err != nil {
 		return err
+	}
+	if p.repeat { // another was faster
+		*out = DeleteResult{Deleted: p.deleted, Seq: p.seq}
+		return nil
 	}
 	h.c.engine.stats.deletes.Add(int64(p.deleted))
 	out.Deleted += p.deleted

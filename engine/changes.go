@@ -219,12 +219,12 @@ func (c *logCursor) record(r wal.Record, newest uint64) error {
 		return nil
 	}
 	c.last = r.Seq
-	id, ops, err := decodeBatch(r.Payload)
+	batch, err := decodeBatch(r.Payload)
 	if err != nil {
 		return err
 	}
-	name := c.names[id]
-	if c.o.Collection != "" && name != c.o.Collection {
+	ops, name := batch.ops, c.names[batch.collection]
+	if c.o.Collection != "" && name != c.o.Collection || len(ops) == 0 { // or a key alone
 		return nil
 	}
 	change := &Change{Seq: r.Seq, Collection: name, Operations: make([]Operation, len(ops))}

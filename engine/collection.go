@@ -25,8 +25,9 @@ import (
 type Collection struct {
 	c       *collection
 	enc     encoder.Encoder
-	via     string // the name that it was opened by
-	reindex bool   // fills a collection that is not complete
+	via     string  // the name that it was opened by
+	reindex bool    // fills a collection that is not complete
+	key     *string // idempotency key of its writes; nil: none
 }
 
 // collection is the one state behind all handles of a collection.
@@ -252,6 +253,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		e.commitMu.Lock()
 		e.mu.Lock()
 		delete(e.byName, name)
+		e.keys.forget(c.id)
 		e.forget(c)
 		err = e.noteCollection(collectionNote{Dropped: c.id})
 		c.dropped.Store(true)

@@ -32,19 +32,22 @@ type pending struct {
 	bytes   int
 	seq     uint64
 	deleted int                       // live documents that its deletes removed
+	key     *writeKey                 // its idempotency key; nil: none
+	repeat  bool                      // of a write that was made before: nothing is logged or applied
+	of      *pending                  // that write, where it is in the same group
 	onlyIf  map[string]segment.DocNum // documents to delete, if they are still these; nil: any
 	err     error
 	done    chan struct{}
 }
 
-// begin starts a batch of n operations; end must follow. The collection stays
-// open until then.
-func (h *Collection) begin(n int) (*pending, error) {
+// begin starts a batch of n operations, with a key or without; end must follow.
+// The collection stays open until then.
+func (h *Collection) begin(n int, key *writeKey) (*pending, error) {
 	v, err := h.c.use()
 	if err != nil {
 		return nil, err
 	}
-	return &pending{col: h.c, from: h, ops: make([]op, n), space: v.space}, nil
+	return &pending{col: h.c, from: h, ops: make([]op, n), space: v.space, key: key}, nil
 }
 
 func (p *pending) end() { p.col.unuse() }
@@ -154,7 +157,7 @@ func (e *Engine) commitGroup(group []*pending) {
 	seq := e.number(group)
 	var records []wal.Record
 	for _, p := range group {
-		if p.err == nil && len(p.ops) > 0 {
+		if p.logged() {
 			records = append(records, p.record())
 		}
 	}
@@ -170,7 +173,9 @@ func (e *Engine) commitGroup(group []*pending) {
 		e.guard.poison(err)
 		err = e.guard.check(err)
 		for _, p := range group {
-			p.err = cmp.Or(p.err, err)
+			if !p.repeat || p.of != nil {
+				p.err = cmp.Or(p.err, err)
+			}
 		}
 		return
 	}
@@ -185,12 +190,15 @@ func (e *Engine) number(group []*pending) (seq uint64) {
 	nextNum := map[*collection]segment.DocNum{}
 	for i, p := range group {
 		if p.err = e.guard.check(nil); p.err == nil {
+			p.err = p.findRepeat(group[:i])
+		}
+		if p.err == nil && !p.repeat {
 			p.err = p.prepare()
 		}
-		if p.err != nil {
+		if p.err != nil || p.repeat {
 			continue
 		}
-		if p.keepUnchanged(group[:i]); len(p.ops) == 0 {
+		if p.keepUnchanged(group[:i]); !p.logged() {
 			p.seq = seq
 			continue
 		}
@@ -211,9 +219,16 @@ func (e *Engine) number(group []*pending) (seq uint64) {
 	return seq
 }
 
+// logged reports whether the batch goes to the log: it changes something, or has
+// a key to be remembered.
+func (p *pending) logged() bool {
+	return p.err == nil && !p.repeat && (len(p.ops) > 0 || p.key != nil)
+}
+
 // record is the batch as logged.
 func (p *pending) record() wal.Record {
-	return wal.Record{Seq: p.seq, Type: recordBatch, Payload: appendBatch(nil, p.col.id, p.ops)}
+	b := loggedBatch{collection: p.col.id, key: p.key, ops: p.ops}
+	return wal.Record{Seq: p.seq, Type: recordBatch, Payload: b.append(nil)}
 }
 
 // applyGroup is G3.
@@ -225,7 +240,10 @@ func (e *Engine) applyGroup(group []*pending, seq uint64) {
 	e.stats.group(group)
 	touched := map[*collection]*version{}
 	for _, p := range group {
-		if p.err != nil || len(p.ops) == 0 {
+		if p.of != nil {
+			p.seq, p.deleted, p.err = p.of.seq, p.of.total(), p.of.err
+		}
+		if !p.logged() {
 			continue
 		}
 		v := touched[p.col]
@@ -237,6 +255,10 @@ func (e *Engine) applyGroup(group []*pending, seq uint64) {
 			// The batch is in the log and half applied: only a reopen mends that.
 			e.guard.poison(p.err)
 		}
+		e.keys.note(p)
+	}
+	if e.keys.due() {
+		e.wakeSealer()
 	}
 	for c, v := range touched {
 		c.finish(v)

@@ -348,12 +348,16 @@ func describeRecord(r wal.Record) string {
 		if r.Type == recordForward {
 			kind = "forward"
 		}
-		id, ops, err := decodeBatch(r.Payload)
+		batch, err := decodeBatch(r.Payload)
 		if err != nil {
 			return fmt.Sprintf("BAD %s: %v", kind, err)
 		}
+		ops := batch.ops
 		var s strings.Builder
-		fmt.Fprintf(&s, "%s of collection %d:", kind, id)
+		fmt.Fprintf(&s, "%s of collection %d:", kind, batch.collection)
+		if batch.key != nil {
+			fmt.Fprintf(&s, " key %x", batch.key.name[:4])
+		}
 		const shown = 8
 		for i := range ops {
 			if i == shown {

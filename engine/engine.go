@@ -71,6 +71,7 @@ type Engine struct {
 	isClosed    atomic.Bool
 	clock       atomic.Int64 // counts openings; orders the uses of collections
 
+	keys      keyWindow // guarded by mu
 	obsolete  obsoleteList
 	pins      pinBudget
 	searchers sync.Pool  // *query.Searcher
@@ -114,6 +115,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	}
 	e.guard.onPoison = func(err error) { e.events.emit(func(l *EventListener) { l.Poisoned(err) }) }
 	e.pins.limit = opts.MemoryBudget
+	e.keys.limit, e.keys.age = opts.IdempotencyKeys, opts.IdempotencyAge
 	e.searchers.New = func() any { return query.NewSearcher() }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	start := time.Now()

@@ -27,8 +27,10 @@ var (
 	ErrTooOld             = errors.New("colbertdb: the log does not reach back so far")
 	ErrBrokenChain        = errors.New("colbertdb: backups do not follow one another")
 	ErrInvalid            = errors.New("colbertdb: invalid argument")
-	ErrDimension          = codec.ErrDimension
-	ErrBadVector          = codec.ErrBadVector
-	ErrNoVectors          = codec.ErrNoVectors
-	ErrCorruption         = segment.ErrCorruption
+	// ErrIdempotencyConflict: an idempotency key came with another write before.
+	ErrIdempotencyConflict = errors.New("colbertdb: idempotency key was used for another write")
+	ErrDimension           = codec.ErrDimension
+	ErrBadVector           = codec.ErrBadVector
+	ErrNoVectors           = codec.ErrNoVectors
+	ErrCorruption          = segment.ErrCorruption
 )

@@ -58,7 +58,7 @@ func (w *workCounters) load() WorkMetrics {
 func (s *counters) group(group []*pending) {
 	var batches, bytes int
 	for _, p := range group {
-		if p.err == nil {
+		if p.err == nil && !p.repeat {
 			batches, bytes = batches+1, bytes+p.bytes-opOverhead*len(p.ops)
 		}
 	}

@@ -99,6 +99,11 @@ type Options struct {
 	// none are kept.
 	KeepLogBytes int64
 	KeepLogAge   time.Duration
+	// IdempotencyKeys and IdempotencyAge bound what the store remembers of writes
+	// with an idempotency key (Collection.Idempotent): so many of the last, and so
+	// long. One takes about 150 bytes of memory. Default: 65,536 and 24 hours.
+	IdempotencyKeys int
+	IdempotencyAge  time.Duration
 	// FS is the file system. Default: the operating system's.
 	FS vfs.FS
 	// Logger gets warnings and background errors. Default: none.
@@ -145,6 +150,10 @@ func (o *Options) withDefaults() Options {
 	defInt(&out.MaxSegmentDocuments, segment.MaxDocuments)
 	def(&out.MaxSegmentTokens, 8<<20)
 	defInt(&out.MaxOpenCollections, 1024)
+	defInt(&out.IdempotencyKeys, 1<<16)
+	if out.IdempotencyAge == 0 {
+		out.IdempotencyAge = 24 * time.Hour
+	}
 	if out.FS == nil {
 		out.FS = vfs.Default
 	}
@@ -164,7 +173,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: MaxSegmentDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.MaxSegmentDocuments)
 	case d.DriftTokens < 1, d.DriftOutliers < 0, d.DriftResidual < 0, d.RoutingGrowth <= 1:
 		return fmt.Errorf("%w: DriftTokens, DriftOutliers and DriftResidual must not be negative, RoutingGrowth must be above 1", ErrInvalid)
-	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.MaxOpenCollections < 1, d.SyncInterval < 0, d.KeepLogBytes < 0, d.KeepLogAge < 0:
+	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.MaxOpenCollections < 1, d.SyncInterval < 0, d.KeepLogBytes < 0, d.KeepLogAge < 0, d.IdempotencyKeys < 0, d.IdempotencyAge < 0:
 		return fmt.Errorf("%w: options must not be negative", ErrInvalid)
 	}
 	return nil

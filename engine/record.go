@@ -27,9 +27,17 @@ type opKind uint8
 const (
 	opUpsert opKind = 1
 	opDelete opKind = 2
+	opKey    opKind = 3 // no change of a document: the batch's idempotency key
 )
 
-// op is one change of one document, as logged. Layout: docs/format/wal-batch.md.
+// loggedBatch is what a batch record holds.
+type loggedBatch struct {
+	collection uint32
+	key        *writeKey // nil without one
+	ops        []op
+}
+
+// op is one change of one document, as logged. Layout: docs/format/wal.md.
 type op struct {
 	kind opKind
 	id   string
@@ -69,12 +77,19 @@ func (o *op) matrix() codec.Matrix {
 	return m
 }
 
-// appendBatch appends the payload of one batch record.
-func appendBatch(dst []byte, collection uint32, ops []op) []byte {
-	dst = binary.AppendUvarint(dst, uint64(collection))
-	dst = binary.AppendUvarint(dst, uint64(len(ops)))
-	for i := range ops {
-		o := &ops[i]
+// append appends the payload of one batch record.
+func (l *loggedBatch) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(l.collection))
+	n := len(l.ops)
+	if l.key != nil {
+		n++
+	}
+	dst = binary.AppendUvarint(dst, uint64(n))
+	if l.key != nil {
+		dst = l.key.append(append(dst, byte(opKey)))
+	}
+	for i := range l.ops {
+		o := &l.ops[i]
 		dst = append(dst, byte(o.kind))
 		dst = appendBytes(dst, o.id)
 		if o.kind == opDelete {
@@ -95,41 +110,51 @@ func appendBytes[T string | []byte](dst []byte, b T) []byte {
 
 var errBatch = errors.New("colbertdb: malformed batch record")
 
-// decodeBatch reads what appendBatch wrote. It allocates no more than the
-// payload's own size, whatever the payload says.
-func decodeBatch(payload []byte) (collection uint32, ops []op, err error) {
+// decodeBatch reads what append wrote. It allocates no more than the payload's
+// own size, whatever the payload says.
+func decodeBatch(payload []byte) (out loggedBatch, err error) {
 	d := decoder{b: payload}
-	collection = uint32(d.uvarint())
+	out.collection = uint32(d.uvarint())
 	n := d.uvarint()
 	if d.err != nil || n > uint64(len(payload)) {
-		return 0, nil, errBatch
+		return loggedBatch{}, errBatch
 	}
-	ops = make([]op, 0, min(n, 1024))
-	for range n {
-		o := op{kind: opKind(d.byte()), id: string(d.bytes())}
+	out.ops = make([]op, 0, min(n, 1024))
+	for i := range n {
+		o := op{kind: opKind(d.byte())}
 		switch o.kind {
+		case opKey:
+			if i > 0 {
+				return loggedBatch{}, fmt.Errorf("%w: the key is operation %d", errBatch, i)
+			}
+			if out.key = d.writeKey(); d.err != nil {
+				return loggedBatch{}, d.err
+			}
+			continue
 		case opDelete:
+			o.id = string(d.bytes())
 		case opUpsert:
+			o.id = string(d.bytes())
 			o.num = segment.DocNum(d.uvarint())
 			o.text = string(d.bytes())
 			o.attrs = append([]byte(nil), d.bytes()...)
 			o.dim = int(min(d.uvarint(), codec.MaxDim+1))
 			o.raw = append([]byte(nil), d.bytes()...)
 			if d.err == nil && (codec.ValidDim(o.dim) != nil || len(o.raw) == 0 || len(o.raw)%(2*o.dim) != 0) {
-				return 0, nil, fmt.Errorf("%w: document %q: %d bytes of %d-dimensional vectors", errBatch, o.id, len(o.raw), o.dim)
+				return loggedBatch{}, fmt.Errorf("%w: document %q: %d bytes of %d-dimensional vectors", errBatch, o.id, len(o.raw), o.dim)
 			}
 		default:
-			return 0, nil, fmt.Errorf("%w: operation %d", errBatch, o.kind)
+			return loggedBatch{}, fmt.Errorf("%w: operation %d", errBatch, o.kind)
 		}
 		if d.err != nil {
-			return 0, nil, d.err
+			return loggedBatch{}, d.err
 		}
-		ops = append(ops, o)
+		out.ops = append(out.ops, o)
 	}
 	if len(d.b) != 0 {
-		return 0, nil, fmt.Errorf("%w: %d bytes left over", errBatch, len(d.b))
+		return loggedBatch{}, fmt.Errorf("%w: %d bytes left over", errBatch, len(d.b))
 	}
-	return collection, ops, nil
+	return out, nil
 }
 
 // decoder reads uvarints and length-prefixed bytes, remembering the first error.

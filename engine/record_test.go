@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"reflect"
 	"testing"
@@ -18,9 +20,11 @@ func sampleOps() []op {
 
 func TestBatchRoundTrip(t *testing.T) {
 	ops := sampleOps()
-	collection, got, err := decodeBatch(appendBatch(nil, 300, ops))
-	if err != nil || collection != 300 || len(got) != len(ops) {
-		t.Fatalf("%d operations of collection %d, %v", len(got), collection, err)
+	key := &writeKey{name: keyHash{1, 2}, content: keyHash{3}, at: 1 << 60, before: 5}
+	back, err := decodeBatch((&loggedBatch{collection: 300, key: key, ops: ops}).append(nil))
+	got := back.ops
+	if err != nil || back.collection != 300 || len(got) != len(ops) || !reflect.DeepEqual(back.key, key) {
+		t.Fatalf("%d operations of collection %d, key %+v, %v", len(got), back.collection, back.key, err)
 	}
 	for i := range ops {
 		got[i].attrs = append([]byte{}, got[i].attrs...)
@@ -32,14 +36,15 @@ func TestBatchRoundTrip(t *testing.T) {
 }
 
 func FuzzDecodeBatch(f *testing.F) {
-	f.Add(appendBatch(nil, 1, sampleOps()))
+	f.Add((&loggedBatch{collection: 1, ops: sampleOps()}).append(nil))
+	f.Add((&loggedBatch{collection: 1, key: &writeKey{}}).append(nil))
 	f.Add([]byte{1, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, ops, err := decodeBatch(b)
+		batch, err := decodeBatch(b)
 		if err != nil {
 			return
 		}
-		for _, o := range ops {
+		for _, o := range batch.ops {
 			if o.kind == opUpsert && o.tokens() < 1 {
 				t.Errorf("accepted %+v", o)
 			}
@@ -74,5 +79,32 @@ func TestNewerFormatIsNamed(t *testing.T) {
 	b[0] ^= 1
 	if _, err := decodeState(b); !errors.Is(err, segment.ErrCorruption) {
 		t.Errorf("damaged: %v", err)
+	}
+}
+
+// The value under i/ of format version 1.
+func TestGoldenWriteRecord(t *testing.T) {
+	const golden = "4344425901002800000000000000e71ed7260102030405060708090a0b0c0d0e0f10" +
+		"1112131415161718" + "2122232425262728" + "0300000000000000"
+	r := writeRecord{
+		content: keyHash{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+		seq:     0x1817161514131211, at: 0x2827262524232221, deleted: 3,
+	}
+	if got := hex.EncodeToString(r.encode()); got != golden {
+		t.Errorf("%s, the format has %s", got, golden)
+	}
+	stored, err := hex.DecodeString(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := decodeWriteRecord(stored); err != nil || back != r {
+		t.Errorf("%+v, %v", back, err)
+	}
+	for i := range stored {
+		bad := bytes.Clone(stored)
+		bad[i] ^= 1
+		if _, err := decodeWriteRecord(bad); !errors.Is(err, ErrCorruption) {
+			t.Errorf("byte %d: %v", i, err)
+		}
 	}
 }

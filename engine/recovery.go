@@ -76,7 +76,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(e.loadAliases(), e.loadReindexes()); err != nil {
+	if err := errors.Join(e.loadAliases(), e.loadReindexes(), e.loadKeys()); err != nil {
 		return err
 	}
 	if err := e.exciseOrphans(ctx, named); err != nil {
@@ -327,38 +327,40 @@ func (e *Engine) replay() (wal.ReplayInfo, error) {
 			return fmt.Errorf("%w: log record of type %d", ErrFormatTooNew, r.Type)
 		}
 		e.stats.replayed.Add(1)
-		id, ops, err := decodeBatch(r.Payload)
+		batch, err := decodeBatch(r.Payload)
 		if err != nil {
 			return err
 		}
 		e.seq = max(e.seq, r.Seq)
-		c := byID[id]
+		c := byID[batch.collection]
 		// A record that a rotation copied forward may be there twice.
 		if c == nil || r.Seq <= c.lastSeq {
 			return nil
 		}
-		return c.replay(ops, r.Seq)
+		return c.replay(&batch, r.Seq)
 	})
 	e.stats.torn.Store(info.TornBytes)
 	return info, err
 }
 
-func (c *collection) replay(ops []op, seq uint64) error {
+func (c *collection) replay(b *loggedBatch, seq uint64) error {
 	held, err := c.acquire()
 	if err != nil {
 		return err
 	}
 	defer c.release(held)
-	p := &pending{col: c, ops: ops, space: held.space}
+	p := &pending{col: c, ops: b.ops, key: b.key, space: held.space}
 	if err := p.encode(); err != nil {
 		return err
 	}
 	c.engine.mu.Lock()
 	defer c.engine.mu.Unlock()
 	v := c.next()
-	if _, err := c.apply(v, ops, p.docs, seq); err != nil {
+	if p.deleted, err = c.apply(v, p.ops, p.docs, seq); err != nil {
 		return err
 	}
+	p.seq = seq
+	c.engine.keys.note(p)
 	c.finish(v)
 	return nil
 }

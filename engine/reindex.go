@@ -404,10 +404,11 @@ func (r *reindexRun) switchName() error {
 		renamed = e.freeName(r.name, 1)
 		record.Name = renamed
 	}
+	keys := e.keys.inherited(r.source.id, r.target.c.id)
 	err := e.guard.write(func() error {
 		b := e.db.NewBatch()
 		defer b.Close()
-		errs := []error{b.Set(segment.AliasKey(r.name), ar.encode(), nil), b.Delete(segment.ReindexKey(r.target.c.id), nil)}
+		errs := []error{keys.write(b), b.Set(segment.AliasKey(r.name), ar.encode(), nil), b.Delete(segment.ReindexKey(r.target.c.id), nil)}
 		if renamed != "" {
 			errs = append(errs, b.Set(segment.CollectionKey(record.ID), record.encode(), nil))
 		}
@@ -422,6 +423,7 @@ func (r *reindexRun) switchName() error {
 		delete(e.byName, r.name)
 		e.byName[renamed] = r.source
 	}
+	e.keys.addAll(keys)
 	e.aliases[r.name] = a
 	delete(e.reindexes, r.target.c.id)
 	r.alias = r.name

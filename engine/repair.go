@@ -203,7 +203,7 @@ func (r *repair) scanLog(keep func(wal.Record) error) error {
 	_, err := wal.Salvage(r.fs, r.path("wal"), r.state.WALLow, func(_ wal.FileNum, rec wal.Record) error {
 		if rec.Type == recordBatch || rec.Type == recordForward {
 			r.report.Records++
-			if _, _, err := decodeBatch(rec.Payload); err != nil {
+			if _, err := decodeBatch(rec.Payload); err != nil {
 				return fmt.Errorf("log record %d: %w", rec.Seq, err)
 			}
 		}

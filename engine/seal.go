@@ -55,10 +55,11 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 	if err := e.guard.check(nil); err != nil {
 		return err
 	}
-	low, state, jobs, deletes, err := e.rotate(force)
-	if err != nil || (len(jobs) == 0 && len(deletes) == 0) {
+	r, err := e.rotate(force)
+	if err != nil || r == nil {
 		return err
 	}
+	jobs := r.jobs
 	defer e.sealing(jobs)(&err)
 	var paths []string
 	defer func() {
@@ -74,7 +75,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 		paths = append(paths, built...)
 	}
 	publish := func() error {
-		return e.guard.write(func() error { return e.writeSeal(low, state, jobs, deletes) })
+		return e.guard.write(func() error { return e.writeSeal(r) })
 	}
 	if failpoint.On(failpoint.PublishBeforeIngest) {
 		if err := publish(); err != nil {
@@ -96,51 +97,64 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 			return err
 		}
 	}
-	e.publishSeal(low, jobs, deletes)
+	e.publishSeal(r)
 	e.closeIdle()
-	return e.retireLog(ctx, low)
+	return e.retireLog(ctx, r.low)
+}
+
+// rotation is what one seal covers: the log files before low hold nothing that is
+// not in jobs, deletes, keys, or copied forward.
+type rotation struct {
+	low     wal.FileNum
+	state   storeState
+	jobs    []*sealJob
+	deletes []deleteJob
+	keys    keyChanges
 }
 
 // rotate is S1. It fixes what this seal covers: no commit group is under way, so
 // that the files before low hold what the jobs and the forwarded records hold.
 // Reads go on while the log is synced.
-func (e *Engine) rotate(force func(*collection) bool) (low wal.FileNum, state storeState, jobs []*sealJob, deletes []deleteJob, err error) {
+func (e *Engine) rotate(force func(*collection) bool) (*rotation, error) {
 	e.commitMu.Lock()
 	defer e.commitMu.Unlock()
-	jobs, deletes, forward := e.freeze(force)
-	if len(jobs) == 0 && len(deletes) == 0 {
-		return 0, storeState{}, nil, nil, nil
+	r, forward := e.freeze(force)
+	if r == nil {
+		return nil, nil
 	}
-	if low, err = e.log.Rotate(); err == nil && len(forward) > 0 {
+	var err error
+	if r.low, err = e.log.Rotate(); err == nil && len(forward) > 0 {
 		err = e.log.Append(forward)
 	}
 	if err != nil {
 		e.guard.poison(err)
-		return 0, storeState{}, nil, nil, e.guard.check(err)
+		return nil, e.guard.check(err)
 	}
-	e.events.emit(func(l *EventListener) { l.LogRotated(LogInfo{File: uint64(low)}) })
+	low := uint64(r.low)
+	e.events.emit(func(l *EventListener) { l.LogRotated(LogInfo{File: low}) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, j := range jobs {
+	for _, j := range r.jobs {
 		j.meta.ID = e.allocSegment()
 	}
-	state = e.state()
-	state.WALLow = low
+	r.state = e.state()
+	r.state.WALLow = r.low
 	if failpoint.On(failpoint.LowWaterOffByOne) {
-		state.WALLow++
+		r.state.WALLow++
 	}
-	return low, state, jobs, deletes, nil
+	return r, nil
 }
 
 // freeze ends the buffers that a seal takes and returns the records of those
-// that it leaves. The caller holds Engine.commitMu.
-func (e *Engine) freeze(force func(*collection) bool) (jobs []*sealJob, deletes []deleteJob, forward []wal.Record) {
+// that it leaves; nil where nothing is due. The caller holds Engine.commitMu.
+func (e *Engine) freeze(force func(*collection) bool) (r *rotation, forward []wal.Record) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := byID(e.unsealed)
-	if !slices.ContainsFunc(all, force) {
-		return nil, nil, nil
+	if !slices.ContainsFunc(all, force) && !e.keys.due() {
+		return nil, nil
 	}
+	r = &rotation{keys: e.keys.unsaved()}
 	for _, c := range all {
 		if force(c) || c.active.full(&e.opts) || (len(c.active.docs) > 0 && c.active.bytes >= smallBuffer) {
 			c.freeze()
@@ -151,15 +165,18 @@ func (e *Engine) freeze(force func(*collection) bool) (jobs []*sealJob, deletes 
 			c.unsealedSince = time.Time{}
 		}
 		for _, m := range c.frozen {
-			jobs = append(jobs, &sealJob{col: c, mt: m, view: m.view()})
+			r.jobs = append(r.jobs, &sealJob{col: c, mt: m, view: m.view()})
 		}
 		for _, s := range c.current.segs {
 			if s.live != s.saved {
-				deletes = append(deletes, deleteJob{col: c, handle: s.segHandle, live: s.live, version: s.savedDeletes + 1})
+				r.deletes = append(r.deletes, deleteJob{col: c, handle: s.segHandle, live: s.live, version: s.savedDeletes + 1})
 			}
 		}
 	}
-	return jobs, deletes, forward
+	if len(r.jobs) == 0 && len(r.deletes) == 0 && !e.keys.due() {
+		return nil, nil
+	}
+	return r, forward
 }
 
 // records rebuilds the log records of the live documents of a small buffer,
@@ -169,7 +186,7 @@ func (m *memtable) records(collection uint32) []wal.Record {
 	var ops []op
 	flush := func(seq uint64) {
 		if len(ops) > 0 {
-			out = append(out, wal.Record{Seq: seq, Type: recordForward, Payload: appendBatch(nil, collection, ops)})
+			out = append(out, wal.Record{Seq: seq, Type: recordForward, Payload: (&loggedBatch{collection: collection, ops: ops}).append(nil)})
 			ops = ops[:0]
 		}
 	}
@@ -230,9 +247,12 @@ func (e *Engine) ingest(ctx context.Context, paths []string) error {
 }
 
 // writeSeal is S4.
-func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, deletes []deleteJob) error {
+func (e *Engine) writeSeal(rot *rotation) error {
 	b := e.db.NewBatch()
 	defer b.Close()
+	if err := rot.keys.write(b); err != nil {
+		return err
+	}
 	changed := map[*collection]*collectionRecord{}
 	record := func(c *collection) *collectionRecord {
 		if changed[c] == nil {
@@ -241,7 +261,7 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 		}
 		return changed[c]
 	}
-	for _, j := range jobs {
+	for _, j := range rot.jobs {
 		r := record(j.col)
 		r.NextNum = max(r.NextNum, j.view.docs[len(j.view.docs)-1].op.num+1)
 		if j.meta.Docs == 0 {
@@ -256,7 +276,7 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 			}
 		}
 	}
-	for _, d := range deletes {
+	for _, d := range rot.deletes {
 		if err := b.Set(segment.DeletesKey(d.handle.Meta().ID, d.version), segment.EncodeDeletes(d.live), nil); err != nil {
 			return err
 		}
@@ -274,7 +294,7 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 			return err
 		}
 	}
-	if err := b.Set(segment.ManifestKey(), state.encode(), nil); err != nil {
+	if err := b.Set(segment.ManifestKey(), rot.state.encode(), nil); err != nil {
 		return err
 	}
 	if err := e.commitPebble(b); err != nil {
@@ -287,16 +307,17 @@ func (e *Engine) writeSeal(low wal.FileNum, state storeState, jobs []*sealJob, d
 }
 
 // publishSeal is S5.
-func (e *Engine) publishSeal(low wal.FileNum, jobs []*sealJob, deletes []deleteJob) {
+func (e *Engine) publishSeal(r *rotation) {
 	e.commitMu.Lock()
 	defer e.commitMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, d := range deletes {
+	e.keys.saved(r.keys)
+	for _, d := range r.deletes {
 		d.handle.saved, d.handle.savedDeletes = d.live, d.version
 	}
 	next := map[*collection]*version{}
-	for _, j := range jobs {
+	for _, j := range r.jobs {
 		v := next[j.col]
 		if v == nil {
 			v = j.col.next()
@@ -312,11 +333,11 @@ func (e *Engine) publishSeal(low wal.FileNum, jobs []*sealJob, deletes []deleteJ
 		c.finish(v)
 		e.mergeable[c] = struct{}{}
 	}
-	for _, d := range deletes {
+	for _, d := range r.deletes {
 		e.noteUnsealed(d.col)
 		e.mergeable[d.col] = struct{}{}
 	}
-	e.walLow = low
+	e.walLow = r.low
 	e.signalRoom(nil)
 	e.wake() // a new segment may be one too many
 }

@@ -126,6 +126,7 @@ func TestGoldenKeys(t *testing.T) {
 		"collection":       segment.CollectionKey(0x01020304),
 		"codebook":         segment.CodebookKey(0x01020304, 5),
 		"routing":          segment.RoutingKey(0x01020304, 6),
+		"write":            segment.WriteKey(0x01020304, [16]byte{5, 6, 7}),
 		"document":         segment.DocumentKey(0x01020304, "a\x00b"),
 		"document value":   segment.EncodeDocumentRef(0x0102030405060708),
 		"deletes":          segment.DeletesKey(0x0102030405060708, 9),

@@ -22,6 +22,7 @@ type DocNum uint64
 //	c/ <collection u32> r <id u32>         routing
 //	c/ <collection u32> x                  progress of the reindex that fills it
 //	a/ <name>                              alias
+//	i/ <collection u32> <key hash 16 B>    write with an idempotency key
 //	k/ <collection u32> <external id>      document number
 //	d/ <segment u64> <version u64>         delete set
 //	s/ <segment u64> <column> <ordinal u32> <token u32>   segment data
@@ -30,6 +31,7 @@ const (
 	manifestPrefix   = "m/"
 	aliasPrefix      = "a/"
 	collectionPrefix = "c/"
+	writePrefix      = "i/"
 	documentPrefix   = "k/"
 	deletesPrefix    = "d/"
 	segmentPrefix    = "s/"
@@ -86,6 +88,23 @@ func AliasKeys() KeyRange { return prefixRange([]byte(aliasPrefix)) }
 // AliasName returns the alias of a key of AliasKeys.
 func AliasName(key []byte) string { return string(key[len(aliasPrefix):]) }
 
+// WriteKey is the key of what is remembered of a write with an idempotency key.
+func WriteKey(collection uint32, hash [16]byte) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte(writePrefix), collection), hash[:]...)
+}
+
+// WriteKeys is the range of all that WriteKey returns.
+func WriteKeys() KeyRange { return prefixRange([]byte(writePrefix)) }
+
+// WriteOf reads a key of WriteKeys; false where it is none.
+func WriteOf(key []byte) (collection uint32, hash [16]byte, ok bool) {
+	n := len(writePrefix)
+	if len(key) != n+4+len(hash) {
+		return 0, hash, false
+	}
+	return binary.BigEndian.Uint32(key[n:]), [16]byte(key[n+4:]), true
+}
+
 // DocumentKey is the key of a document's number. The id ends the key, so that
 // any bytes are allowed and keys sort as ids do.
 func DocumentKey(collection uint32, id string) []byte {
@@ -105,7 +124,8 @@ func DocumentID(key []byte) string { return string(key[len(documentPrefix)+4:]) 
 // CollectionSpans are the ranges that belong to one collection alone, apart
 // from its segments.
 func CollectionSpans(collection uint32) []KeyRange {
-	return []KeyRange{prefixRange(CollectionKey(collection)), DocumentKeys(collection)}
+	writes := prefixRange(binary.BigEndian.AppendUint32([]byte(writePrefix), collection))
+	return []KeyRange{prefixRange(CollectionKey(collection)), writes, DocumentKeys(collection)}
 }
 
 // StoreSpans are the ranges of everything but document numbers, delete sets and

@@ -228,6 +228,13 @@ func (b *Bulk) Add(ctx context.Context, docs ...Document) error {
 		}
 	}
 	group := bulkGroup{documents: len(ops)}
+	size := 0
+	for i := range ops {
+		size += ops[i].bytes()
+	}
+	if err := b.h.c.engine.disk.grow(int64(size)); err != nil {
+		return err
+	}
 	for i := range ops {
 		group.tokens += int64(ops[i].tokens())
 	}

@@ -90,8 +90,7 @@ func (e *Engine) linkFiles(ctx context.Context, dst string) (seq uint64, err err
 	e.mu.Unlock()
 	if err = e.guard.check(nil); err == nil {
 		if end, err = e.log.Rotate(); err != nil {
-			e.guard.poison(err)
-			err = e.guard.check(err)
+			err = e.logFailed(err)
 		}
 	}
 	e.commitMu.Unlock()

@@ -120,7 +120,10 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 		if c = e.resolve(name); c != nil {
 			return nil
 		}
-		var err error
+		err := e.disk.grow(0)
+		if err != nil {
+			return err
+		}
 		c, err = e.create(&r, func(*pebble.Batch) error { return nil })
 		return err
 	}
@@ -235,6 +238,10 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
+		// The note that follows must find room: the log would not tell of the drop.
+		if err := e.log.SetAside(collectionNote{Dropped: c.id}.record()); err != nil {
+			return e.logFailed(err)
+		}
 		err = e.guard.write(func() error {
 			b := e.db.NewBatch()
 			defer b.Close()
@@ -279,7 +286,11 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return e.exciseObsolete(ctx)
+	if err = e.exciseObsolete(ctx); errors.Is(err, ErrDiskFull) {
+		e.wake() // it is dropped all the same; its space comes back a little later
+		return nil
+	}
+	return err
 }
 
 // Name returns the collection's own name, also of a handle opened by an alias.

@@ -59,6 +59,9 @@ func (e *Engine) commit(ctx context.Context, p *pending) error {
 	if e.opts.ReadOnly {
 		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)
 	}
+	if err := e.admit(p); err != nil {
+		return err
+	}
 	if !p.from.reindex { // its last documents come while seals are kept off
 		if err := p.col.waitForRoom(ctx); err != nil {
 			return err
@@ -170,8 +173,7 @@ func (e *Engine) commitGroup(group []*pending) {
 		}
 	}
 	if err := e.log.Append(e.withTime(records)); err != nil {
-		e.guard.poison(err)
-		err = e.guard.check(err)
+		err = e.logFailed(err)
 		for _, p := range group {
 			if !p.repeat || p.of != nil {
 				p.err = cmp.Or(p.err, err)

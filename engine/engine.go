@@ -73,6 +73,7 @@ type Engine struct {
 
 	keys      keyWindow // guarded by mu
 	obsolete  obsoleteList
+	disk      diskSpace
 	pins      pinBudget
 	searchers sync.Pool  // *query.Searcher
 	pace      pace.Pacer // holds up merges and trainings in the background while searches run
@@ -116,6 +117,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	e.guard.onPoison = func(err error) { e.events.emit(func(l *EventListener) { l.Poisoned(err) }) }
 	e.pins.limit = opts.MemoryBudget
 	e.keys.limit, e.keys.age = opts.IdempotencyKeys, opts.IdempotencyAge
+	e.disk = diskSpace{fs: e.fs, dir: dir, floor: opts.DiskFloor}
 	e.searchers.New = func() any { return query.NewSearcher() }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	start := time.Now()
@@ -268,6 +270,7 @@ func (c *collection) waitForRoom(ctx context.Context) error {
 		case size < 4*e.opts.SealBytes:
 			return nil
 		case err != nil:
+			e.wakeSealer() // the next write may find that it has become possible
 			return fmt.Errorf("colbertdb: the buffer is full and sealing it failed: %w", err)
 		}
 		stalled.begin(c, size)
@@ -325,7 +328,7 @@ func (e *Engine) holding(ctx context.Context, lock *sync.Mutex, f func(context.C
 	defer cancel()
 	stop := context.AfterFunc(e.ctx, cancel)
 	defer stop()
-	return f(ctx)
+	return diskFull(f(ctx))
 }
 
 func (e *Engine) closed() bool { return e.isClosed.Load() }

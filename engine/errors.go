@@ -13,6 +13,7 @@ var (
 	ErrClosed             = errors.New("colbertdb: store is closed")
 	ErrLocked             = errors.New("colbertdb: store is in use by another process")
 	ErrReadOnly           = errors.New("colbertdb: store is read-only after a failed write; reopen it")
+	ErrDiskFull           = errors.New("colbertdb: disk is full; make room, or delete and compact")
 	ErrFormatTooNew       = errors.New("colbertdb: store was written by a newer version")
 	ErrNotVisible         = errors.New("colbertdb: change is not visible yet")
 	ErrNotFound           = errors.New("colbertdb: document not found")

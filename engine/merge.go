@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -79,6 +81,11 @@ func (e *Engine) perform(ctx context.Context, c *collection, tasks []compaction.
 	if len(merges) == 0 {
 		return nil
 	}
+	if e.disk.low() { // the inputs of the last merge make room for the next
+		if err := e.exciseObsolete(ctx); err != nil {
+			return err
+		}
+	}
 	return e.replace(ctx, c, merges, nil)
 }
 
@@ -92,8 +99,48 @@ func (e *Engine) compact(ctx context.Context, c *collection) error {
 		return err
 	}
 	tasks := c.plan(v, compaction.PlanAll)
+	var bytes int64
+	for _, t := range tasks {
+		for _, s := range v.segs[t.From:t.To] {
+			bytes += liveBytes(s)
+		}
+	}
 	c.release(v)
+	if len(tasks) > 1 && e.disk.merge(ctx, bytes) != nil {
+		return e.compactInSteps(ctx, c, len(tasks))
+	}
 	return e.perform(ctx, c, tasks)
+}
+
+// compactInSteps merges the whole collection where the disk has no room for all
+// outputs beside all inputs: one merge at a time, those first that write least
+// for what they free. The caller holds Engine.bg.
+func (e *Engine) compactInSteps(ctx context.Context, c *collection, steps int) error {
+	for range steps {
+		v, err := c.acquire()
+		if err != nil {
+			return err
+		}
+		tasks := c.plan(v, compaction.PlanAll)
+		live := func(t compaction.Task) (n int64) {
+			for _, s := range v.segs[t.From:t.To] {
+				n += liveBytes(s)
+			}
+			return n
+		}
+		slices.SortStableFunc(tasks, func(a, b compaction.Task) int { return cmp.Compare(live(a), live(b)) })
+		c.release(v)
+		if len(tasks) == 0 {
+			return nil
+		}
+		if err := e.perform(ctx, c, tasks[:1]); err != nil {
+			return err
+		}
+		if err := e.exciseObsolete(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) compactionOptions(s *space) compaction.Options {
@@ -333,14 +380,19 @@ func (e *Engine) mergeOne(ctx context.Context, r *replacement, to *space) (paths
 		return nil, err
 	}
 	inputs := make([]compaction.Input, len(r.inputs))
-	live := 0
+	live, bytes := 0, int64(0)
 	for i, s := range r.inputs {
 		inputs[i] = s.input()
+		bytes += liveBytes(s)
 		live += s.Len() - s.deleted()
 	}
 	if live == 0 {
 		b.Abort()
-		return nil, nil
+		return nil, e.disk.merge(ctx, 0)
+	}
+	if err := e.disk.merge(ctx, bytes); err != nil {
+		b.Abort()
+		return nil, err
 	}
 	r.meta, paths, err = compaction.Merge(ctx, inputs, b, compaction.Target{Codebook: to.codebook, Routing: to.routing, Encoder: to.encoder()})
 	return paths, err
@@ -575,6 +627,7 @@ func (e *Engine) exciseObsolete(ctx context.Context) error {
 }
 
 func (e *Engine) excise(ctx context.Context, span segment.KeyRange) error {
+	defer e.disk.freed()
 	return e.guard.write(func() error {
 		return e.db.Excise(ctx, pebble.KeyRange{Start: span.Start, End: span.End})
 	})

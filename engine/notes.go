@@ -41,8 +41,7 @@ func (e *Engine) noteCollection(n collectionNote) error {
 	err := e.guard.check(nil)
 	if err == nil {
 		if err = e.log.Note(n.record()); err != nil {
-			e.guard.poison(err)
-			err = e.guard.check(err)
+			err = e.logFailed(err)
 		}
 	}
 	return err

@@ -93,6 +93,11 @@ type Options struct {
 	MaxOpenCollections int
 	// DisableAutoCompaction leaves merging to Compact.
 	DisableAutoCompaction bool
+	// DiskFloor is the free space, in bytes, that writes leave on the store's file
+	// system: a write of documents that would leave less returns ErrDiskFull, while
+	// reads, deletes, seals, merges and drops go on. Default: 256 MiB, or a twentieth
+	// of the file system where that is less. Negative: none.
+	DiskFloor int64
 	// KeepLogBytes and KeepLogAge keep log files that segments have superseded,
 	// for Changes and RestoreTo: up to so many bytes of them, and so long after
 	// they were written. A limit of 0 is none, where the other is set. Default:

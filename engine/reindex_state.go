@@ -64,8 +64,7 @@ func (r *reindexRun) save() error {
 	e := r.e
 	if e.opts.Sync != SyncAlways {
 		if err := e.log.Sync(); err != nil {
-			e.guard.poison(err)
-			return e.guard.check(err)
+			return e.logFailed(err)
 		}
 	}
 	e.mu.Lock()

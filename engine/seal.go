@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
@@ -127,8 +129,7 @@ func (e *Engine) rotate(force func(*collection) bool) (*rotation, error) {
 		err = e.log.Append(forward)
 	}
 	if err != nil {
-		e.guard.poison(err)
-		return nil, e.guard.check(err)
+		return nil, e.logFailed(err)
 	}
 	low := uint64(r.low)
 	e.events.emit(func(l *EventListener) { l.LogRotated(LogInfo{File: low}) })
@@ -243,7 +244,16 @@ func (e *Engine) ingest(ctx context.Context, paths []string) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	return e.guard.write(func() error { return e.db.Ingest(ctx, paths) })
+	if err := e.guard.check(nil); err != nil {
+		return err
+	}
+	// Pebble links the files and then edits its MANIFEST, which poisons if it
+	// fails. A disk without room for the links has changed nothing.
+	err := e.db.Ingest(ctx, paths)
+	if err != nil && !vfs.IsNoSpaceError(err) {
+		e.guard.poison(err)
+	}
+	return e.guard.check(err)
 }
 
 // writeSeal is S4.

@@ -83,15 +83,17 @@ type Log struct {
 	file vfs.File
 	num  FileNum
 	// end is the length of the file, durable the synced part of it, marked the
-	// largest durable offset that a record in the file carries.
-	end, durable, marked int64
-	lastAppend           time.Time
-	err                  error
-	closed               bool
-	buf                  []byte
-	metrics              Metrics
-	stop                 chan struct{}
-	wg                   sync.WaitGroup
+	// largest durable offset that a record in the file carries, reserved how far
+	// the disk has room for it.
+	end, durable, marked, reserved int64
+	aside                          int64 // kept for the next Note
+	lastAppend                     time.Time
+	err                            error
+	closed                         bool
+	buf                            []byte
+	metrics                        Metrics
+	stop                           chan struct{}
+	wg                             sync.WaitGroup
 }
 
 // Open creates file next in the log's folder, which is created if need be, and
@@ -120,7 +122,11 @@ func Open(o Options, next FileNum) (*Log, error) {
 		}
 	}
 	l := &Log{o: o, stop: make(chan struct{})}
-	if err := l.create(next, o.Prev, o.PrevEnd); err != nil {
+	f, err := l.create(next)
+	if err == nil {
+		err = l.start(f, next, o.Prev, o.PrevEnd)
+	}
+	if err != nil {
 		return nil, err
 	}
 	l.wg.Add(1)
@@ -128,15 +134,32 @@ func Open(o Options, next FileNum) (*Log, error) {
 	return l, nil
 }
 
-// create starts file num and makes it durable. The caller holds mu, or is Open.
-func (l *Log) create(num, prev FileNum, prevEnd int64) error {
+// create makes an empty file with room for its header, or none where the disk has
+// no room. The next open takes an empty file for one that was being made.
+func (l *Log) create(num FileNum) (vfs.File, error) {
 	path := filePath(l.o.Dir, num)
 	f, err := l.o.FS.Create(path, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return fmt.Errorf("colbertdb: creating log file %q: %w", path, err)
+	if vfs.IsNoSpaceError(err) {
+		return nil, fmt.Errorf("%w: creating file %d: %w", ErrNoSpace, num, err)
 	}
-	header := appendFileHeader(nil, num, prev, prevEnd)
-	_, err = f.Write(header)
+	if err != nil {
+		return nil, fmt.Errorf("colbertdb: creating log file %q: %w", path, err)
+	}
+	if err := f.Preallocate(0, fileHeader); vfs.IsNoSpaceError(err) {
+		// One that stays would hide the file before it from the next open.
+		if rerr := errors.Join(f.Close(), l.o.FS.Remove(path)); rerr != nil {
+			return nil, fmt.Errorf("colbertdb: creating log file %q: %w", path, errors.Join(err, rerr))
+		}
+		return nil, fmt.Errorf("%w: creating file %d: %w", ErrNoSpace, num, err)
+	}
+	return f, nil
+}
+
+// start makes a file that was created the log's own and durable. The caller holds
+// mu, or is Open.
+func (l *Log) start(f vfs.File, num, prev FileNum, prevEnd int64) error {
+	path := filePath(l.o.Dir, num)
+	_, err := f.Write(appendFileHeader(nil, num, prev, prevEnd))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -147,12 +170,13 @@ func (l *Log) create(num, prev FileNum, prevEnd int64) error {
 		return errors.Join(fmt.Errorf("colbertdb: starting log file %q: %w", path, err), f.Close())
 	}
 	l.file, l.num = f, num
-	l.end, l.durable, l.marked = fileHeader, fileHeader, 0
+	l.end, l.durable, l.marked, l.reserved, l.aside = fileHeader, fileHeader, 0, fileHeader, 0
 	return nil
 }
 
 // Append writes records as one group: one write and, under SyncAlways, one
-// fsync. After an error none of them counts as written, and nothing more is.
+// fsync. After an error none of them counts as written, and nothing more is,
+// but for ErrNoSpace: then nothing was written, and the log goes on.
 func (l *Log) Append(records []Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -190,6 +214,9 @@ func (l *Log) usable() error {
 
 // write appends buf to the file.
 func (l *Log) write() error {
+	if err := l.reserve(len(l.buf)); err != nil {
+		return err
+	}
 	n, err := l.file.Write(l.buf)
 	if err == nil && n < len(l.buf) {
 		err = io.ErrShortWrite
@@ -292,17 +319,33 @@ func (l *Log) tick() {
 func (l *Log) onlyMarksSince() bool { return l.end-l.marked <= frameHeader || l.end == fileHeader }
 
 // Rotate closes the file with a footer and starts the next one, whose number it
-// returns. Afterwards everything in older files is durable.
+// returns. Afterwards everything in older files is durable. Where the disk has no
+// room for that, it returns ErrNoSpace and the log goes on in its file.
 func (l *Log) Rotate() (FileNum, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
 		return 0, err
 	}
-	if err := l.finishFile(); err != nil {
+	// Records are durable before there is another file, which is the one that the
+	// next open would sync; and there is room for all that follows.
+	if err := l.sync(); err != nil {
 		return 0, err
 	}
-	if err := l.create(l.num+1, l.num, l.end); err != nil {
+	if err := l.reserve(frameHeader); err != nil {
+		return 0, err
+	}
+	f, err := l.create(l.num + 1)
+	if errors.Is(err, ErrNoSpace) {
+		return 0, err
+	}
+	if err != nil {
+		return 0, l.poison(err)
+	}
+	if err := l.finishFile(); err != nil {
+		return 0, errors.Join(err, f.Close())
+	}
+	if err := l.start(f, l.num+1, l.num, l.end); err != nil {
 		return 0, l.poison(err)
 	}
 	return l.num, nil
@@ -313,7 +356,8 @@ func (l *Log) finishFile() error {
 	if err := l.sync(); err != nil {
 		return err
 	}
-	if err := l.mark(typeFooter); err != nil {
+	// A full disk has no room for the footer that a Close writes: it does without.
+	if err := l.mark(typeFooter); err != nil && !errors.Is(err, ErrNoSpace) {
 		return err
 	}
 	if err := l.sync(); err != nil {

@@ -81,5 +81,6 @@ func (l *Log) Note(r Record) error {
 		return err
 	}
 	l.buf = appendFrame(l.buf[:0], l.num, r, l.durable)
+	l.aside = 0
 	return l.write()
 }

@@ -1,7 +1,9 @@
 package compaction
 
 import (
+	"cmp"
 	"math/bits"
+	"slices"
 
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -33,6 +35,12 @@ type Options struct {
 	// DeadPercent is the share of deleted documents at which a segment is
 	// rewritten. Default: 30.
 	DeadPercent int
+	// Quiet says that nobody writes to the collection: space is worth more than
+	// the bytes of a rewrite then. With the deleted tokens above QuietPercent of
+	// the live ones, segments are rewritten, those with the greatest share of
+	// deleted ones first, until the rest is below. Default: false; 8.
+	Quiet        bool
+	QuietPercent int
 	// CodebookID and RoutingID are the versions that segments should have.
 	CodebookID, RoutingID uint32
 }
@@ -49,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DeadPercent == 0 {
 		o.DeadPercent = 30
+	}
+	if o.QuietPercent == 0 {
+		o.QuietPercent = 8
 	}
 	return o
 }
@@ -81,6 +92,10 @@ const (
 // A run of FanOut neighbours of one tier or below is merged, lowest tier first,
 // so that a document is rewritten once a tier. Every merge brings its segments to
 // the current versions; those that no merge takes follow one by one.
+//
+// To reclaim a deleted token costs (1-d)/d rewritten ones, d being its segment's
+// deleted share: 2.3 at DeadPercent. To keep the whole store's below a tenth
+// under steady change costs twice that, so this is left to quiet times.
 func Plan(segments []Meta, o Options) []Task {
 	o = o.withDefaults()
 	var tasks []Task
@@ -128,7 +143,33 @@ func Plan(segments []Meta, o Options) []Task {
 			add(i, i+1, reason)
 		}
 	}
+	if o.Quiet && len(tasks) == 0 {
+		for _, i := range o.reclaim(segments) {
+			add(i, i+1, ReasonDeletes)
+		}
+	}
 	return tasks
+}
+
+// reclaim chooses the segments to be rewritten while it is quiet.
+func (o Options) reclaim(segments []Meta) []int {
+	var live, dead int64
+	order := make([]int, len(segments))
+	for i, m := range segments {
+		order[i] = i
+		live += m.live()
+		dead += m.Tokens - m.live()
+	}
+	slices.SortStableFunc(order, func(a, b int) int { // by deleted share, the greatest first
+		x, y := segments[a], segments[b]
+		return cmp.Compare(int64(y.Deleted)*int64(max(1, x.Documents)), int64(x.Deleted)*int64(max(1, y.Documents)))
+	})
+	n := 0
+	for ; dead*100 > live*int64(o.QuietPercent); n++ {
+		m := segments[order[n]]
+		dead -= m.Tokens - m.live()
+	}
+	return order[:n]
 }
 
 // outdated says what a segment needs to be of the current versions, "" for nothing.

@@ -343,6 +343,7 @@ func (p *bulkPublication) show() {
 	next.segs = slices.Insert(next.segs, next.place(p.out), *p.out)
 	next.seq, next.trainedNum = max(next.seq, p.seq), c.record.TrainedNum
 	c.finish(next)
+	c.noteChange()
 	e.mergeable[c] = struct{}{}
 	c.replaced.Store(nil)
 	e.stats.upserts.Add(int64(p.out.Len()))

@@ -60,6 +60,7 @@ type collection struct {
 
 	dropped atomic.Bool
 	used    atomic.Int64 // Engine.clock at its last use
+	changed atomic.Int64 // time of the last write or opening, Unix nanoseconds
 	opening sync.Mutex   // taken before Engine.mu
 
 	// replaced leads from ids to the documents that a load is about to replace:
@@ -277,6 +278,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 			}
 		}
 		delete(e.mergeable, c)
+		delete(e.restless, c)
 		e.mu.Unlock()
 		e.commitMu.Unlock()
 		c.opening.Unlock()

@@ -264,6 +264,7 @@ func (e *Engine) applyGroup(group []*pending, seq uint64) {
 	}
 	for c, v := range touched {
 		c.finish(v)
+		c.noteChange()
 	}
 }
 

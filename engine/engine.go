@@ -65,6 +65,7 @@ type Engine struct {
 	opened      map[*collection]struct{}  // those that are not at rest (opening.go)
 	unsealed    map[*collection]struct{}  // those of which something is in the log alone
 	mergeable   map[*collection]struct{}  // those that a merge may be due for
+	restless    map[*collection]struct{}  // those that were not quiet when last looked at
 	sealedSeq   uint64                    // Seq of the manifest that was loaded
 	roomCh      chan struct{}             // closed and replaced when buffers have shrunk
 	sealErr     error                     // of the last background seal
@@ -104,7 +105,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 		dir: dir, fs: opts.FS, opts: opts,
 		guard:  newGuard(opts.Logger),
 		byName: map[string]*collection{},
-		opened: map[*collection]struct{}{}, unsealed: map[*collection]struct{}{}, mergeable: map[*collection]struct{}{},
+		opened: map[*collection]struct{}{}, unsealed: map[*collection]struct{}{}, mergeable: map[*collection]struct{}{}, restless: map[*collection]struct{}{},
 		aliases: map[string]*alias{}, reindexes: map[uint32]*reindexRecord{},
 		cursors: map[*logCursor]struct{}{},
 		roomCh:  make(chan struct{}),

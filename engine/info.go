@@ -109,7 +109,7 @@ func (h *Collection) Info() CollectionInfo {
 		info.RecentNorm, info.RecentOutliers = recent.Mean, recent.Outliers
 	}
 	info.addSegments(v)
-	for _, t := range compaction.Plan(v.metas(), c.engine.compactionOptions(s)) {
+	for _, t := range compaction.Plan(v.metas(), c.compactionOptions(s)) {
 		info.Debt.Merges++
 		for _, seg := range v.segs[t.From:t.To] {
 			info.Debt.BytesDue += seg.bytes()

@@ -143,8 +143,8 @@ func (e *Engine) compactInSteps(ctx context.Context, c *collection, steps int) e
 	return nil
 }
 
-func (e *Engine) compactionOptions(s *space) compaction.Options {
-	o := compaction.Options{MaxDocuments: e.opts.MaxSegmentDocuments, MaxTokens: e.opts.MaxSegmentTokens}
+func (c *collection) compactionOptions(s *space) compaction.Options {
+	o := compaction.Options{MaxDocuments: c.engine.opts.MaxSegmentDocuments, MaxTokens: c.engine.opts.MaxSegmentTokens, Quiet: c.quiet()}
 	o.CodebookID, o.RoutingID = s.codebookID(), s.routingID()
 	return o
 }
@@ -152,7 +152,7 @@ func (e *Engine) compactionOptions(s *space) compaction.Options {
 // plan asks a planner for merges. None reaches across the place where an open
 // load puts its next segment.
 func (c *collection) plan(v *version, planner func([]compaction.Meta, compaction.Options) []compaction.Task) []compaction.Task {
-	o, metas := c.engine.compactionOptions(v.space), v.metas()
+	o, metas := c.compactionOptions(v.space), v.metas()
 	c.engine.mu.Lock()
 	l := c.bulk
 	c.engine.mu.Unlock()

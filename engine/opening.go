@@ -97,6 +97,7 @@ func (c *collection) open() (*version, error) {
 	v := c.hold()
 	e.opened[c] = struct{}{}
 	e.mergeable[c] = struct{}{} // merges that an earlier process left undone
+	c.noteChange()
 	e.mu.Unlock()
 	e.closeIdle()
 	if !e.opts.ReadOnly && len(segs) > 0 {
@@ -188,6 +189,7 @@ func (e *Engine) restIdle() (out []resting) {
 		if v := c.rest(); v != nil {
 			delete(e.opened, c)
 			delete(e.mergeable, c)
+			delete(e.restless, c)
 			out = append(out, resting{c, v})
 		}
 	}

@@ -65,6 +65,10 @@ type Options struct {
 	// however small it is: it bounds what the log keeps of a quiet collection.
 	// Default: 5 minutes. Negative: never.
 	SealAge time.Duration
+	// QuietAge is the time without a write to a collection after which the space
+	// of deleted documents is reclaimed beyond what is worth it under load: until
+	// they are 8 % of the live ones. Default: 1 minute. Negative: never.
+	QuietAge time.Duration
 	// TrainTokens is the number of tokens at which a collection gets its
 	// codebook; below it every search is an exact scan. Default: 200,000.
 	TrainTokens int64
@@ -142,6 +146,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.SealAge == 0 {
 		out.SealAge = 5 * time.Minute
+	}
+	if out.QuietAge == 0 {
+		out.QuietAge = time.Minute
 	}
 	def(&out.MemoryBudget, defaultMemoryBudget())
 	def(&out.SealBytes, 64<<20)

@@ -52,7 +52,8 @@ func (c *collection) sealDue(now time.Time) bool {
 	return len(c.frozen) > 0 || c.active.full(o) || o.SealAge > 0 && !c.unsealedSince.IsZero() && now.Sub(c.unsealedSince) >= o.SealAge
 }
 
-// armSealer sets the timer for the next buffer that comes of age.
+// armSealer sets the timer for the next buffer that comes of age, or collection
+// that becomes quiet.
 func (e *Engine) armSealer(timer *time.Timer) {
 	wait := time.Hour
 	if e.opts.SealAge > 0 {
@@ -69,7 +70,7 @@ func (e *Engine) armSealer(timer *time.Timer) {
 		}
 		e.mu.Unlock()
 	}
-	timer.Reset(wait)
+	timer.Reset(e.considerQuiet(time.Now(), wait))
 }
 
 // considerSeal wakes the sealer when a buffer is full, or when it may have to

@@ -125,7 +125,7 @@ func (r *roll) step() (reason compaction.Reason, ok bool) {
 	r.t.Helper()
 	err := r.e.background(context.Background(), func(ctx context.Context) error {
 		v := r.acquire()
-		tasks := compaction.Plan(v.metas(), r.e.compactionOptions(v.space))
+		tasks := compaction.Plan(v.metas(), r.h.c.compactionOptions(v.space))
 		r.h.c.release(v)
 		if len(tasks) == 0 {
 			return nil

@@ -48,6 +48,15 @@ func (v View) Prefetch() {
 	}
 }
 
+// PrefetchCodes is Prefetch of the codes alone.
+func (v View) PrefetchCodes() { simd.Prefetch(v.Codes) }
+
+// PrefetchA is Prefetch of plane A's records of the tokens whose numbers are
+// given.
+func (v View) PrefetchA(tokens []uint32, dim int) {
+	simd.PrefetchSome(v.A, tokens, PlaneBytes(dim))
+}
+
 // PlaneBytes is the stored size of one token in plane A or plane B: two bits a
 // dimension and one byte of scale.
 func PlaneBytes(dim int) int { return dim/4 + 1 }

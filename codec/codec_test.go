@@ -138,7 +138,7 @@ func TestDamagedCodesAndEmptyBudgets(t *testing.T) {
 			t.Errorf("assigned to centroid %d of %d", c, rt.NumCentroids())
 		}
 	}
-	for _, row := range codec.NewProber().Probe(q, cb, rt, 0, 0) {
+	for _, row := range codec.NewProber().Probe(q, cb, rt, 0, 0, nil) {
 		if len(row) != 1 {
 			t.Errorf("%d probes, want 1", len(row))
 		}
@@ -234,9 +234,9 @@ func TestWeights(t *testing.T) {
 			t.Errorf("%s: weights change what matched", plane)
 		}
 	}
-	probes := codec.NewProber().Probe(plain, cb, rt, 4, 4)
+	probes := codec.NewProber().Probe(plain, cb, rt, 4, 4, nil)
 	first := probes[3][0]
-	if got := codec.NewProber().Probe(weighted, cb, rt, 4, 4)[3][0]; got.Centroid != first.Centroid || got.Score != first.Score*1.5 {
+	if got := codec.NewProber().Probe(weighted, cb, rt, 4, 4, nil)[3][0]; got.Centroid != first.Centroid || got.Score != first.Score*1.5 {
 		t.Errorf("probe %v, unweighted %v", got, first)
 	}
 	nan := float32(math.NaN())
@@ -264,7 +264,7 @@ func TestProbeMatchesBruteForce(t *testing.T) {
 	p := codec.NewProber()
 	for _, tokens := range []int{1, 15, 16, 17, 40} {
 		q := mustQuery(t, clustered(r, tokens, dim))
-		got := p.Probe(q, cb, rt, cb.NumCells(), 5)
+		got := p.Probe(q, cb, rt, cb.NumCells(), 5, nil)
 		for tok := range tokens {
 			var want []codec.Probe
 			for c := range rt.NumCentroids() {
@@ -305,7 +305,7 @@ func TestProbeFindsAssignedCentroid(t *testing.T) {
 		if again := enc.Assign(e.View, codec.PlaneC); !slices.Equal(again, e.Centroids) {
 			t.Fatalf("token %d: encoded under %v, assigned from plane C to %v", i, e.Centroids, again)
 		}
-		if p.Probe(mustQuery(t, m), cb, rt, 1, 1)[0][0].Centroid == e.Centroids[0] {
+		if p.Probe(mustQuery(t, m), cb, rt, 1, 1, nil)[0][0].Centroid == e.Centroids[0] {
 			found++
 		}
 	}
@@ -502,9 +502,13 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	e := mustEncode(t, codec.NewEncoder(128, codec.Exact, true, cb, rt), clustered(r, 100, 128))
 	q := mustQuery(t, clustered(r, 32, 128))
 	s, p := codec.NewScorer(), codec.NewProber()
+	var table codec.CellTable
+	var ids []uint32
 	run := func() {
 		s.Reset(q, cb)
-		p.Probe(q, cb, rt, 4, 4)
+		p.Probe(q, cb, rt, 4, 4, &table)
+		ids = table.Select(e.Codes, ids)
+		s.MaxSimOf(e.View, ids)
 		s.MaxSim(codec.PlaneA, e.View)
 		s.MaxSim(codec.PlaneC, e.View)
 		s.MaxSim(codec.PlaneRaw, e.View)
@@ -593,7 +597,7 @@ func BenchmarkProbe(b *testing.B) {
 	p := codec.NewProber()
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Probe(q, cb, rt, 2, 2)
+		p.Probe(q, cb, rt, 2, 2, nil)
 	}
 }
 

@@ -38,10 +38,11 @@ func NewProber() *Prober { return &Prober{} }
 // Probe returns, for each query token, its best n fine centroids among the
 // children of the cells that are among the best cells of any token: at most n,
 // descending by score, equal scores by centroid. Both counts are at least one.
-// The result is valid until the next call.
-func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Probe {
+// The result is valid until the next call. A table gets the similarities of
+// all cells; it may be nil.
+func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int, table *CellTable) [][]Probe {
 	cells, n = max(1, cells), max(1, n)
-	p.chooseCells(q, cb, cells)
+	p.chooseCells(q, cb, cells, table)
 	p.reset(q.Tokens, n)
 	dim := q.Dim
 	// Cells have few centroids each, and kernels like many rows.
@@ -55,12 +56,12 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 				at++
 			}
 			if len(p.ids) == rowBatch {
-				p.offer(q, p.rows, p.ids)
+				p.offer(q, p.rows, p.ids, nil)
 				p.ids = p.ids[:0]
 			}
 		}
 	}
-	p.offer(q, p.rows, p.ids)
+	p.offer(q, p.rows, p.ids, nil)
 	unit := 1 / IntScale(dim)
 	p.flat, p.result = p.flat[:0], p.result[:0]
 	p.flat = slices.Grow(p.flat, q.Tokens*min(n, rt.NumCentroids()))
@@ -74,15 +75,19 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int) [][]Pr
 	return p.result
 }
 
-// chooseCells leaves the union of every token's best cells in p.cells.
-func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int) {
+// chooseCells leaves the union of every token's best cells in p.cells, and the
+// similarities of all in the table.
+func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int, table *CellTable) {
 	p.reset(q.Tokens, cells)
+	if table != nil {
+		table.reset(q, cb.NumCells())
+	}
 	for at := 0; at < cb.NumCells(); at += rowBatch {
 		p.ids = p.ids[:0]
 		for c := at; c < min(at+rowBatch, cb.NumCells()); c++ {
 			p.ids = append(p.ids, uint32(c))
 		}
-		p.offer(q, cb.units[at*q.Dim:], p.ids)
+		p.offer(q, cb.units[at*q.Dim:], p.ids, table)
 	}
 	p.chosen = resize(p.chosen, cb.NumCells())
 	clear(p.chosen)
@@ -100,8 +105,9 @@ func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int) {
 
 // offer scores up to rowBatch rows, whose numbers are ids, for every token and
 // keeps the best of each. The kernel marks the scores above what a token's worst
-// kept row had before the batch; they are few once the first rows are seen.
-func (p *Prober) offer(q *Query, rows []int8, ids []uint32) {
+// kept row had before the batch; they are few once the first rows are seen. A
+// table gets the scores of rows that are cells.
+func (p *Prober) offer(q *Query, rows []int8, ids []uint32, table *CellTable) {
 	p.scores, p.above = resize(p.scores, rowBatch*simd.ScanBlocks*simd.Lanes), resize(p.above, rowBatch*simd.ScanBlocks)
 	for b := 0; b < q.blocks(); b += simd.ScanBlocks {
 		blocks := min(simd.ScanBlocks, q.blocks()-b)
@@ -111,6 +117,9 @@ func (p *Prober) offer(q *Query, rows []int8, ids []uint32) {
 			p.floor[l/simd.Lanes][l%simd.Lanes] = tops[l].floor
 		}
 		simd.ScanRows(q.packed[b*simd.BlockBytes(q.Dim):], rows, len(ids), q.Dim, p.floor[:blocks], p.scores, p.above)
+		if table != nil && len(ids) > 0 {
+			table.fill(p.scores, int(ids[0]), len(ids), b, blocks)
+		}
 		for i, lanes := range p.above[:len(ids)*blocks] {
 			for ; lanes != 0; lanes &= lanes - 1 {
 				l := bits.TrailingZeros16(lanes)

@@ -62,6 +62,23 @@ func (s *Scorer) MaxSim(p Plane, v View) float32 {
 	return s.sum(s.sims)
 }
 
+// MaxSimOf is MaxSim on plane A over the tokens whose numbers are given,
+// ascending: what a CellTable selects. It is at most MaxSim.
+func (s *Scorer) MaxSimOf(v View, tokens []uint32) float32 {
+	for b := range s.best {
+		s.best[b] = lowest
+	}
+	dim := s.q.Dim
+	r := simd.Residuals{Dim: dim, Cells: s.cb.cells8, Codes: v.Codes}
+	for first := 0; first < len(tokens); first += rowBatch {
+		some := tokens[first:min(first+rowBatch, len(tokens))]
+		simd.ExpandSomeA(s.rows, s.factors, r, v.A, some, &s.cb.coarseLevels8)
+		simd.MaxScaledRows(s.q.packed, s.rows, len(some), dim, s.factors, s.best)
+	}
+	s.similarities(PlaneA, v, s.sims)
+	return s.sum(s.sims)
+}
+
 // Explain is MaxSim that also tells, for each query token, the document token
 // that matched best (the first of equals) and their similarity, not weighted. Both slices
 // have room for the query's tokens.

@@ -51,8 +51,8 @@ const excessUnit = 4096
 
 // probe chooses the pairs: for each token its best n centroids, then, of all,
 // the best until the lists of the sources hold the budget.
-func (g *generator) probe(q *codec.Query, sp *Space, p *Params) {
-	probes := g.prober.Probe(q, sp.Codebook, sp.Routing, p.Cells, p.NProbe)
+func (g *generator) probe(q *codec.Query, of *group, p *Params) {
+	probes := g.prober.Probe(q, of.space.Codebook, of.space.Routing, p.Cells, p.NProbe, &of.cells)
 	g.pairs, g.floors = g.pairs[:0], g.floors[:0]
 	for t, list := range probes {
 		if q.Weights[t] == 0 {

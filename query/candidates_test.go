@@ -86,13 +86,13 @@ func TestBudgetKeepsTheBestPairs(t *testing.T) {
 	q := testQuery(t, r, 16)
 	g := NewSearcher().gen
 	p := Params{Cells: 16, NProbe: 20}
-	g.probe(q, &e.space, &p)
+	g.probe(q, &group{space: &e.space}, &p)
 	all := slices.Clone(g.pairs)
 	if total := g.budget(srcs, []int{0, 1, 2}, math.MaxInt); len(g.pairs) != len(all) {
 		t.Fatalf("%d pairs of %d without a limit, %d postings", len(g.pairs), len(all), total)
 	}
 	for _, limit := range []int{1, 100, 1000, 5000} {
-		g.probe(q, &e.space, &p)
+		g.probe(q, &group{space: &e.space}, &p)
 		total := g.budget(srcs, []int{0, 1, 2}, limit)
 		if len(g.pairs) == 0 || len(g.pairs) > 1 && total > limit || len(g.pairs) == len(all) {
 			t.Fatalf("limit %d: %d pairs of %d with %d postings", limit, len(g.pairs), len(all), total)

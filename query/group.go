@@ -14,27 +14,31 @@ type group struct {
 	sources   []int // indexes
 	documents int
 	end       int // of its candidates in generator.found
+	cells     codec.CellTable
 }
 
 // formGroups sorts the sources into groups, in the order of their first ones.
 func (s *Searcher) formGroups() {
-	s.spaces, s.groups, s.plane = s.spaces[:0], s.groups[:0], codec.PlaneNone
+	s.spaces, s.groupOf, s.groups, s.plane = s.spaces[:0], s.groupOf[:0], s.groups[:0], codec.PlaneNone
 	for i, src := range s.sources {
 		sp := src.Space()
 		s.spaces = append(s.spaces, sp)
 		if s.plane == codec.PlaneNone || sp.Codebook != nil {
 			s.plane = sp.Representation
 		}
-		g := s.groupOf(sp)
+		at := s.findGroup(sp)
+		s.groupOf = append(s.groupOf, at)
+		g := &s.groups[at]
 		g.sources = append(g.sources, i)
 		g.documents += src.Len()
 	}
 }
 
-func (s *Searcher) groupOf(sp *Space) *group {
+// findGroup returns the index of a space's group, a new one where there is none.
+func (s *Searcher) findGroup(sp *Space) int {
 	for i := range s.groups {
 		if g := &s.groups[i]; g.space.Codebook == sp.Codebook && g.space.Routing == sp.Routing {
-			return g
+			return i
 		}
 	}
 	if len(s.groups) < cap(s.groups) {
@@ -43,8 +47,8 @@ func (s *Searcher) groupOf(sp *Space) *group {
 		s.groups = append(s.groups, group{})
 	}
 	g := &s.groups[len(s.groups)-1]
-	*g = group{space: sp, sources: g.sources[:0]}
-	return g
+	g.space, g.sources, g.documents, g.end = sp, g.sources[:0], 0, 0 // the table keeps its memory
+	return len(s.groups) - 1
 }
 
 // coded reports whether there are postings to find candidates by.
@@ -75,7 +79,7 @@ func (s *Searcher) generateGroup(ctx context.Context, q *codec.Query, g *group, 
 		for i := range s.groups {
 			all += s.groups[i].documents
 		}
-		s.gen.probe(q, g.space, p)
+		s.gen.probe(q, g, p)
 		s.stage("centroids")
 		s.res.Postings += s.gen.budget(s.sources, g.sources, max(1, int(float64(limit)*float64(g.documents)/float64(max(1, all)))))
 	}

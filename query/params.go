@@ -67,8 +67,8 @@ const (
 // budgets are the efforts' parameters for K = 10; docs/benchmarks.md has the
 // measurements that they come from.
 var budgets = map[Effort]Params{
-	EffortFast:    {Cells: 4, NProbe: 4, NA: 512, NFullScores: 32},
-	EffortDefault: {Cells: 8, NProbe: 16, NA: 1024, NFullScores: 64},
+	EffortFast:    {Cells: 4, NProbe: 4, NA: 512, NFullScores: 64},
+	EffortDefault: {Cells: 8, NProbe: 16, NA: 1536, NFullScores: 96},
 	EffortHigh:    {Cells: 16, NProbe: 32, NA: 4096, NFullScores: 256},
 	EffortFull:    {Cells: 1, NProbe: 1, NA: 1, NFullScores: 1},
 }

@@ -61,10 +61,13 @@ type Searcher struct {
 	res     *Result
 	sources []Source
 	groups  []group
-	spaces  []*Space    // of the sources
-	plane   codec.Plane // decides the scores
-	rank    ranking
-	p       Params
+	spaces  []*Space // of the sources
+	groupOf []int    // the same
+
+	selected [segment.BufferedViews][]uint32 // tokens of documents in hand
+	plane    codec.Plane                     // decides the scores
+	rank     ranking
+	p        Params
 }
 
 // NewSearcher returns a Searcher.
@@ -168,10 +171,14 @@ func (s *Searcher) allow(ctx context.Context) error {
 	return nil
 }
 
+// maxScan is the number of documents above which finding candidates always costs
+// less than scoring all.
+const maxScan = 2048
+
 // find returns the best documents, at least want of them where there are that
 // many, in order, with their deciding scores.
 func (s *Searcher) find(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
-	exhaustive := s.p.Exact || !s.coded() || s.matches <= 2*s.p.NA || want >= s.matches
+	exhaustive := s.p.Exact || !s.coded() || s.matches <= min(2*s.p.NA, maxScan) || want >= s.matches
 	if !exhaustive {
 		found, err := s.generate(ctx, q, want)
 		if err != nil || found != nil {
@@ -246,7 +253,11 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 		if i == 0 {
 			s.stage("select")
 		}
-		if err := s.score(ctx, t.plane, found); err != nil {
+		score := s.score
+		if t.pruned {
+			score = s.scorePruned
+		}
+		if err := score(ctx, t.plane, found); err != nil {
 			return nil, err
 		}
 		s.stage(t.plane.String())
@@ -255,18 +266,17 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 	return s.rank.top(found, len(found)), nil
 }
 
-// tier scores the best keep candidates on a plane.
+// tier scores the best keep candidates on a plane, or on those of their tokens
+// that may matter.
 type tier struct {
-	plane codec.Plane
-	keep  int
+	plane  codec.Plane
+	keep   int
+	pruned bool // codec.CellTable selects them
 }
 
 func (s *Searcher) tiers(want int) []tier {
 	full := max(s.p.NFullScores, want)
-	if s.plane == codec.PlaneA {
-		return []tier{{codec.PlaneA, max(s.p.NA, want)}}
-	}
-	return []tier{{codec.PlaneA, max(s.p.NA, full)}, {s.plane, full}}
+	return []tier{{codec.PlaneA, max(s.p.NA, full), true}, {s.plane, full, false}}
 }
 
 // score replaces the candidates' scores by MaxSim on a plane. Views are taken a
@@ -298,6 +308,51 @@ func (s *Searcher) score(ctx context.Context, p codec.Plane, c []candidate) erro
 		scored, v := &c[i-ahead], views[(i-ahead)%len(views)]
 		s.scorer.SetCodebook(s.spaces[scored.source].Codebook)
 		scored.score = s.scorer.MaxSim(s.planeOf(*scored, p), v)
+		tokens += v.Tokens
+	}
+	return nil
+}
+
+// scorePruned is score on plane A, over the tokens that the cells select. A
+// document's codes are asked for three steps ahead, the records of its selected
+// tokens two.
+func (s *Searcher) scorePruned(ctx context.Context, p codec.Plane, c []candidate) error {
+	const ahead = segment.BufferedViews - 1
+	var views [segment.BufferedViews]codec.View
+	tokens := 0
+	for i := range len(c) + ahead {
+		if i < len(c) {
+			src := s.sources[c[i].source]
+			v, err := src.View(c[i].ord, s.planeOf(c[i], p), &s.buf)
+			if err != nil {
+				return fmt.Errorf("document %q: %w", src.ExternalID(c[i].ord), err)
+			}
+			v.PrefetchCodes()
+			views[i%len(views)] = v
+		}
+		if at := i - 1; at >= 0 && at < len(c) {
+			if v, slot := views[at%len(views)], at%len(views); v.A != nil {
+				s.selected[slot] = s.groups[s.groupOf[c[at].source]].cells.Select(v.Codes, s.selected[slot])
+				v.PrefetchA(s.selected[slot], s.spaces[c[at].source].Codebook.Dim)
+			}
+		}
+		if i < ahead {
+			continue
+		}
+		if tokens > 4096 { // about every half millisecond
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			tokens = 0
+		}
+		slot := (i - ahead) % len(views)
+		scored, v := &c[i-ahead], views[slot]
+		s.scorer.SetCodebook(s.spaces[scored.source].Codebook)
+		if v.A == nil { // of a flat source
+			scored.score = s.scorer.MaxSim(s.planeOf(*scored, p), v)
+		} else {
+			scored.score = s.scorer.MaxSimOf(v, s.selected[slot])
+		}
 		tokens += v.Tokens
 	}
 	return nil

@@ -28,6 +28,16 @@ func ExpandA(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *
 	active.expandA(dst, factors, r, a, n, levels)
 }
 
+// ExpandSomeA is ExpandA for the tokens whose numbers ids holds, ascending.
+func ExpandSomeA(dst []int8, factors []int32, r Residuals, a []byte, ids []uint32, levels *[16]int8) {
+	if len(ids) == 0 {
+		return
+	}
+	n := int(ids[len(ids)-1]) + 1
+	check(len(r.Codes) >= 2*n && len(a) >= n*(r.Dim/4+1) && len(dst) >= len(ids)*r.Dim && len(factors) >= len(ids) && r.Dim%8 == 0, "ExpandSomeA")
+	active.expandSomeA(dst, factors, r, a, ids, levels)
+}
+
 // ExpandAB is ExpandA for planes A and B together: a code is 4·a + b, and the
 // length byte is plane B's.
 func ExpandAB(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {

@@ -88,92 +88,6 @@ next:
 	VZEROUPPER 
 	RET 
 
-// func expandAAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, n, dim int, levels *[16]int8)
-TEXT ·expandAAVX2(SB), NOSPLIT, $0-72
-	MOVQ dst+0(FP), DI
-	MOVQ factors+8(FP), R15
-	MOVQ cells+16(FP), R11
-	MOVQ last+24(FP), DX
-	MOVQ codes+32(FP), R10
-	MOVQ a+40(FP), R8
-	MOVQ n+48(FP), CX
-	MOVQ dim+56(FP), AX
-	MOVQ levels+64(FP), BX
-	MOVQ AX, R12
-	SHRQ $2, R12
-	MOVQ AX, R13
-	MOVQ AX, R14
-	VBROADCASTI128 (BX), Y15
-	MOVL $0x03030303, AX
-	VMOVD AX, X14
-	VPBROADCASTD X14, Y14
-	SHRQ $5, R13
-	ANDQ $31, R14
-	SHRQ $3, R14
-
-token:
-	MOVWLZX (R10), AX
-	CMPQ AX, DX
-	CMOVQGT DX, AX
-	LEAQ (R12*4), SI
-	IMULQ AX, SI
-	ADDQ R11, SI
-	MOVBLZX (R8)(R12*1), AX
-	ADDL $80, AX
-	MOVL AX, (R15)
-	MOVQ R13, BX
-	TESTQ BX, BX
-	JZ rest
-
-whole:
-	VPMOVZXBD (R8), Y0
-	VPSLLD $12, Y0, Y1
-	VPOR Y1, Y0, Y0
-	VPSLLD $6, Y0, Y1
-	VPOR Y1, Y0, Y0
-	VPAND Y14, Y0, Y0
-	VPSHUFB Y0, Y15, Y0
-	VPADDSB (SI), Y0, Y0
-	VMOVDQU Y0, (DI)
-	ADDQ $8, R8
-	ADDQ $32, SI
-	ADDQ $32, DI
-	DECQ BX
-	JNZ whole
-
-rest:
-	TESTQ R14, R14
-	JZ next
-	MOVQ R14, BX
-
-eight:
-	MOVWLZX (R8), AX
-	VMOVD AX, X0
-	VPMOVZXBD X0, X0
-	VPSLLD $12, X0, X1
-	VPOR X1, X0, X0
-	VPSLLD $6, X0, X1
-	VPOR X1, X0, X0
-	VPAND X14, X0, X0
-	VPSHUFB X0, X15, X0
-	VMOVQ (SI), X4
-	VPADDSB X4, X0, X0
-	VMOVQ X0, (DI)
-	ADDQ $2, R8
-	ADDQ $8, SI
-	ADDQ $8, DI
-	DECQ BX
-	JNZ eight
-
-next:
-	INCQ R8
-	ADDQ $2, R10
-	ADDQ $4, R15
-	DECQ CX
-	JNZ token
-	VZEROUPPER 
-	RET 
-
 // func expandABAVX512(dst *int8, factors *int32, cells *int8, last int, codes, a, b *byte, n, dim int, levels *[16]int8)
 TEXT ·expandABAVX512(SB), NOSPLIT, $0-80
 	MOVQ dst+0(FP), DI
@@ -256,7 +170,174 @@ rest:
 
 next:
 	INCQ R8
+	ADDQ $2, R10
 	INCQ R9
+	ADDQ $4, R15
+	DECQ CX
+	JNZ token
+	VZEROUPPER 
+	RET 
+
+// func expandSomeAAVX512(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, ids *uint32, n, dim int, levels *[16]int8)
+TEXT ·expandSomeAAVX512(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), DI
+	MOVQ factors+8(FP), R15
+	MOVQ cells+16(FP), R11
+	MOVQ last+24(FP), DX
+	MOVQ codes+32(FP), R10
+	MOVQ a+40(FP), R8
+	MOVQ ids+48(FP), R9
+	MOVQ n+56(FP), CX
+	MOVQ dim+64(FP), AX
+	MOVQ levels+72(FP), BX
+	MOVQ AX, R12
+	SHRQ $2, R12
+	MOVQ AX, R13
+	MOVQ AX, R14
+	VBROADCASTI32X4 (BX), Z31
+	VPBROADCASTQ expandlow<>(SB), Z30
+	SHRQ $6, R13
+	ANDQ $63, R14
+	MOVQ $-1, AX
+	BZHIQ R14, AX, AX
+	KMOVQ AX, K2
+	MOVQ R14, BX
+	SHRQ $3, BX
+	MOVQ $-1, AX
+	BZHIQ BX, AX, AX
+	KMOVQ AX, K1
+
+token:
+	MOVLQZX (R9), BX
+	ADDQ $4, R9
+	LEAQ 1(R12), R8
+	IMULQ BX, R8
+	ADDQ a+40(FP), R8
+	MOVWLZX (R10)(BX*2), AX
+	CMPQ AX, DX
+	CMOVQGT DX, AX
+	LEAQ (R12*4), SI
+	IMULQ AX, SI
+	ADDQ R11, SI
+	MOVBLZX (R8)(R12*1), AX
+	ADDL $80, AX
+	MOVL AX, (R15)
+	MOVQ R13, BX
+	TESTQ BX, BX
+	JZ rest
+
+whole:
+	VPMOVZXWQ (R8), Z0
+	VPMULTISHIFTQB Z0, Z30, Z0
+	VPERMB Z31, Z0, Z0
+	VPADDSB (SI), Z0, Z0
+	VMOVDQU32 Z0, (DI)
+	ADDQ $16, R8
+	ADDQ $64, SI
+	ADDQ $64, DI
+	DECQ BX
+	JNZ whole
+
+rest:
+	TESTQ R14, R14
+	JZ next
+	VPMOVZXWQ.Z (R8), K1, Z0
+	VPMULTISHIFTQB Z0, Z30, Z0
+	VPERMB Z31, Z0, Z0
+	VMOVDQU8.Z (SI), K2, Z2
+	VPADDSB Z2, Z0, Z0
+	VMOVDQU8 Z0, K2, (DI)
+	MOVQ R14, AX
+	ADDQ AX, DI
+	SHRQ $2, AX
+	ADDQ AX, R8
+
+next:
+	ADDQ $4, R15
+	DECQ CX
+	JNZ token
+	VZEROUPPER 
+	RET 
+
+// func expandAAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, n, dim int, levels *[16]int8)
+TEXT ·expandAAVX2(SB), NOSPLIT, $0-72
+	MOVQ dst+0(FP), DI
+	MOVQ factors+8(FP), R15
+	MOVQ cells+16(FP), R11
+	MOVQ last+24(FP), DX
+	MOVQ codes+32(FP), R10
+	MOVQ a+40(FP), R8
+	MOVQ n+48(FP), CX
+	MOVQ dim+56(FP), AX
+	MOVQ levels+64(FP), BX
+	MOVQ AX, R12
+	SHRQ $2, R12
+	MOVQ AX, R13
+	MOVQ AX, R14
+	VBROADCASTI128 (BX), Y15
+	MOVL $0x03030303, AX
+	VMOVD AX, X14
+	VPBROADCASTD X14, Y14
+	SHRQ $5, R13
+	ANDQ $31, R14
+	SHRQ $3, R14
+
+token:
+	MOVWLZX (R10), AX
+	CMPQ AX, DX
+	CMOVQGT DX, AX
+	LEAQ (R12*4), SI
+	IMULQ AX, SI
+	ADDQ R11, SI
+	MOVBLZX (R8)(R12*1), AX
+	ADDL $80, AX
+	MOVL AX, (R15)
+	MOVQ R13, BX
+	TESTQ BX, BX
+	JZ rest
+
+whole:
+	VPMOVZXBD (R8), Y0
+	VPSLLD $12, Y0, Y1
+	VPOR Y1, Y0, Y0
+	VPSLLD $6, Y0, Y1
+	VPOR Y1, Y0, Y0
+	VPAND Y14, Y0, Y0
+	VPSHUFB Y0, Y15, Y0
+	VPADDSB (SI), Y0, Y0
+	VMOVDQU Y0, (DI)
+	ADDQ $8, R8
+	ADDQ $32, SI
+	ADDQ $32, DI
+	DECQ BX
+	JNZ whole
+
+rest:
+	TESTQ R14, R14
+	JZ next
+	MOVQ R14, BX
+
+eight:
+	MOVWLZX (R8), AX
+	VMOVD AX, X0
+	VPMOVZXBD X0, X0
+	VPSLLD $12, X0, X1
+	VPOR X1, X0, X0
+	VPSLLD $6, X0, X1
+	VPOR X1, X0, X0
+	VPAND X14, X0, X0
+	VPSHUFB X0, X15, X0
+	VMOVQ (SI), X4
+	VPADDSB X4, X0, X0
+	VMOVQ X0, (DI)
+	ADDQ $2, R8
+	ADDQ $8, SI
+	ADDQ $8, DI
+	DECQ BX
+	JNZ eight
+
+next:
+	INCQ R8
 	ADDQ $2, R10
 	ADDQ $4, R15
 	DECQ CX
@@ -364,8 +445,98 @@ eight:
 
 next:
 	INCQ R8
-	INCQ R9
 	ADDQ $2, R10
+	INCQ R9
+	ADDQ $4, R15
+	DECQ CX
+	JNZ token
+	VZEROUPPER 
+	RET 
+
+// func expandSomeAAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, ids *uint32, n, dim int, levels *[16]int8)
+TEXT ·expandSomeAAVX2(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), DI
+	MOVQ factors+8(FP), R15
+	MOVQ cells+16(FP), R11
+	MOVQ last+24(FP), DX
+	MOVQ codes+32(FP), R10
+	MOVQ a+40(FP), R8
+	MOVQ ids+48(FP), R9
+	MOVQ n+56(FP), CX
+	MOVQ dim+64(FP), AX
+	MOVQ levels+72(FP), BX
+	MOVQ AX, R12
+	SHRQ $2, R12
+	MOVQ AX, R13
+	MOVQ AX, R14
+	VBROADCASTI128 (BX), Y15
+	MOVL $0x03030303, AX
+	VMOVD AX, X14
+	VPBROADCASTD X14, Y14
+	SHRQ $5, R13
+	ANDQ $31, R14
+	SHRQ $3, R14
+
+token:
+	MOVLQZX (R9), BX
+	ADDQ $4, R9
+	LEAQ 1(R12), R8
+	IMULQ BX, R8
+	ADDQ a+40(FP), R8
+	MOVWLZX (R10)(BX*2), AX
+	CMPQ AX, DX
+	CMOVQGT DX, AX
+	LEAQ (R12*4), SI
+	IMULQ AX, SI
+	ADDQ R11, SI
+	MOVBLZX (R8)(R12*1), AX
+	ADDL $80, AX
+	MOVL AX, (R15)
+	MOVQ R13, BX
+	TESTQ BX, BX
+	JZ rest
+
+whole:
+	VPMOVZXBD (R8), Y0
+	VPSLLD $12, Y0, Y1
+	VPOR Y1, Y0, Y0
+	VPSLLD $6, Y0, Y1
+	VPOR Y1, Y0, Y0
+	VPAND Y14, Y0, Y0
+	VPSHUFB Y0, Y15, Y0
+	VPADDSB (SI), Y0, Y0
+	VMOVDQU Y0, (DI)
+	ADDQ $8, R8
+	ADDQ $32, SI
+	ADDQ $32, DI
+	DECQ BX
+	JNZ whole
+
+rest:
+	TESTQ R14, R14
+	JZ next
+	MOVQ R14, BX
+
+eight:
+	MOVWLZX (R8), AX
+	VMOVD AX, X0
+	VPMOVZXBD X0, X0
+	VPSLLD $12, X0, X1
+	VPOR X1, X0, X0
+	VPSLLD $6, X0, X1
+	VPOR X1, X0, X0
+	VPAND X14, X0, X0
+	VPSHUFB X0, X15, X0
+	VMOVQ (SI), X4
+	VPADDSB X4, X0, X0
+	VMOVQ X0, (DI)
+	ADDQ $2, R8
+	ADDQ $8, SI
+	ADDQ $8, DI
+	DECQ BX
+	JNZ eight
+
+next:
 	ADDQ $4, R15
 	DECQ CX
 	JNZ token

@@ -114,6 +114,14 @@ func expandAGeneric(dst []int8, factors []int32, r Residuals, a []byte, n int, l
 	}
 }
 
+func expandSomeAGeneric(dst []int8, factors []int32, r Residuals, a []byte, ids []uint32, levels *[16]int8) {
+	size := r.Dim/4 + 1
+	for i, t := range ids {
+		one := Residuals{Dim: r.Dim, Cells: r.Cells, Codes: r.Codes[2*t:]}
+		expandAGeneric(dst[i*r.Dim:], factors[i:], one, a[int(t)*size:], 1, levels)
+	}
+}
+
 func expandABGeneric(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {
 	size := r.Dim / 4
 	for t := range n {

@@ -24,10 +24,15 @@ type kernels struct {
 	argmaxRowsF32 func(q, rows []float32, n, dim int, base int32, best [][Lanes]float32, ids [][Lanes]int32)
 	dotRows       func(v, rows []int8, n, dim int, out []int32)
 	expandA       func(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *[16]int8)
+	expandSomeA   func(dst []int8, factors []int32, r Residuals, a []byte, ids []uint32, levels *[16]int8)
 	expandAB      func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8)
+	cellSims      func(dst []uint8, stride int, products []int32, step int, factors *[Lanes]int32, n int)
+	maxCells      func(best *[CellLanes]uint8, table []uint8, lanes int, codes []byte, n int)
+	selectCells   func(ids []uint32, floor *[CellLanes]uint8, table []uint8, lanes int, codes []byte, n int) int
 	quantize      func(dst []int8, src []float32, scale float32) int
 	f16ToF32      func(dst []float32, src []byte)
 	prefetch      func(b []byte)
+	prefetchSome  func(b []byte, ids []uint32, size int)
 
 	linearRows func(left int) int
 	linearTile func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32)
@@ -58,20 +63,25 @@ var generic = &kernels{
 	argmaxRowsF32: func(q, rows []float32, n, dim int, base int32, best [][Lanes]float32, ids [][Lanes]int32) {
 		argmaxRowsF32Generic(q, rows, n, dim, base, &best[0], &ids[0])
 	},
-	dotRows:    dotRowsGeneric,
-	expandA:    expandAGeneric,
-	expandAB:   expandABGeneric,
-	quantize:   quantizeGeneric,
-	f16ToF32:   f16ToF32Generic,
-	prefetch:   func([]byte) {},
-	linearRows: linearRows6,
-	linearTile: linearTileGeneric,
-	matMulTile: matMulTileGeneric,
-	maxAbs:     maxAbsGeneric,
-	round:      roundGeneric,
-	softmax:    softmaxGeneric,
-	gelu:       geluGeneric,
-	layerNorm:  layerNormGeneric,
+	dotRows:      dotRowsGeneric,
+	expandA:      expandAGeneric,
+	expandSomeA:  expandSomeAGeneric,
+	expandAB:     expandABGeneric,
+	cellSims:     cellSimsGeneric,
+	maxCells:     maxCellsGeneric,
+	selectCells:  selectCellsGeneric,
+	quantize:     quantizeGeneric,
+	f16ToF32:     f16ToF32Generic,
+	prefetch:     func([]byte) {},
+	prefetchSome: func([]byte, []uint32, int) {},
+	linearRows:   linearRows6,
+	linearTile:   linearTileGeneric,
+	matMulTile:   matMulTileGeneric,
+	maxAbs:       maxAbsGeneric,
+	round:        roundGeneric,
+	softmax:      softmaxGeneric,
+	gelu:         geluGeneric,
+	layerNorm:    layerNormGeneric,
 }
 
 // tiers lists what this processor can run, best first.
@@ -173,6 +183,14 @@ const maxPrefetch = 8 << 10
 func Prefetch(b []byte) {
 	if len(b) > 0 {
 		active.prefetch(b[:min(len(b), maxPrefetch)])
+	}
+}
+
+// PrefetchSome is Prefetch of the records of b, of size bytes, at most two
+// lines, whose numbers ids holds.
+func PrefetchSome(b []byte, ids []uint32, size int) {
+	if len(b) > 0 && len(ids) > 0 {
+		active.prefetchSome(b, ids, size)
 	}
 }
 

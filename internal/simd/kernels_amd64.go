@@ -48,8 +48,28 @@ var avx2 = kernels{
 	expandA: func(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *[16]int8) {
 		expandAAVX2(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], n, r.Dim, levels)
 	},
+	expandSomeA: func(dst []int8, factors []int32, r Residuals, a []byte, ids []uint32, levels *[16]int8) {
+		expandSomeAAVX2(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &ids[0], len(ids), r.Dim, levels)
+	},
 	expandAB: func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {
 		expandABAVX2(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &b[0], n, r.Dim, levels)
+	},
+	cellSims: func(dst []uint8, stride int, products []int32, step int, factors *[Lanes]int32, n int) {
+		cellSimsAVX2(&dst[0], stride, &products[0], step, factors, n)
+	},
+	maxCells: func(best *[CellLanes]uint8, table []uint8, lanes int, codes []byte, n int) {
+		f := maxCells64AVX2
+		if lanes == 32 {
+			f = maxCells32AVX2
+		}
+		f(best, &table[0], len(table)/lanes-1, &codes[0], n)
+	},
+	selectCells: func(ids []uint32, floor *[CellLanes]uint8, table []uint8, lanes int, codes []byte, n int) int {
+		f := selectCells64AVX2
+		if lanes == 32 {
+			f = selectCells32AVX2
+		}
+		return f(&ids[0], floor, &table[0], len(table)/lanes-1, &codes[0], n)
 	},
 	quantize: func(dst []int8, src []float32, scale float32) int {
 		return quantizeAVX2(&dst[0], &src[0], len(src)/8, scale)
@@ -57,7 +77,10 @@ var avx2 = kernels{
 	f16ToF32: func(dst []float32, src []byte) {
 		f16ToF32AVX2(&dst[0], &src[0], len(dst)/8)
 	},
-	prefetch:   func(b []byte) { prefetchAVX2(&b[0], len(b)) },
+	prefetch: func(b []byte) { prefetchAVX2(&b[0], len(b)) },
+	prefetchSome: func(b []byte, ids []uint32, size int) {
+		prefetchSomeAVX2(&b[0], &ids[0], len(ids), size)
+	},
 	linearRows: linearRows6,
 	linearTile: func(rows int, out []float32, ldo int, a []int16, k int, w []int8, scales, columns, bias []float32) {
 		tile := linear6AVX2
@@ -121,6 +144,9 @@ func avx512() *kernels {
 	}
 	k.expandA = func(dst []int8, factors []int32, r Residuals, a []byte, n int, levels *[16]int8) {
 		expandAAVX512(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], n, r.Dim, levels)
+	}
+	k.expandSomeA = func(dst []int8, factors []int32, r Residuals, a []byte, ids []uint32, levels *[16]int8) {
+		expandSomeAAVX512(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &ids[0], len(ids), r.Dim, levels)
 	}
 	k.expandAB = func(dst []int8, factors []int32, r Residuals, a, b []byte, n int, levels *[16]int8) {
 		expandABAVX512(&dst[0], &factors[0], &r.Cells[0], r.lastCell(), &r.Codes[0], &a[0], &b[0], n, r.Dim, levels)
@@ -196,6 +222,9 @@ func argmaxF32Rows2AVX512(q *float32, blockBytes int, rows *float32, n, eights i
 func expandAAVX512(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, n, dim int, levels *[16]int8)
 
 //go:noescape
+func expandSomeAAVX512(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, ids *uint32, n, dim int, levels *[16]int8)
+
+//go:noescape
 func expandABAVX512(dst *int8, factors *int32, cells *int8, last int, codes, a, b *byte, n, dim int, levels *[16]int8)
 
 //go:noescape
@@ -220,6 +249,9 @@ func dotRowsAVX2(v, rows *int8, n, sixteens, eight int, out *int32)
 func expandAAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, n, dim int, levels *[16]int8)
 
 //go:noescape
+func expandSomeAAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a *byte, ids *uint32, n, dim int, levels *[16]int8)
+
+//go:noescape
 func expandABAVX2(dst *int8, factors *int32, cells *int8, last int, codes, a, b *byte, n, dim int, levels *[16]int8)
 
 //go:noescape
@@ -227,6 +259,9 @@ func quantizeAVX2(dst *int8, src *float32, eights int, scale float32) int
 
 //go:noescape
 func prefetchAVX2(p *byte, n int)
+
+//go:noescape
+func prefetchSomeAVX2(p *byte, ids *uint32, n, size int)
 
 //go:noescape
 func f16ToF32AVX2(dst *float32, src *byte, eights int)
@@ -263,3 +298,18 @@ func geluAVX2(x *float32, eights int, c *[16]float32)
 
 //go:noescape
 func layerNormAVX2(dst, a, b, gain, bias *float32, eights int, n, eps float32)
+
+//go:noescape
+func maxCells32AVX2(best *[CellLanes]uint8, table *uint8, last int, codes *byte, n int)
+
+//go:noescape
+func selectCells32AVX2(ids *uint32, floor *[CellLanes]uint8, table *uint8, last int, codes *byte, n int) int
+
+//go:noescape
+func maxCells64AVX2(best *[CellLanes]uint8, table *uint8, last int, codes *byte, n int)
+
+//go:noescape
+func selectCells64AVX2(ids *uint32, floor *[CellLanes]uint8, table *uint8, last int, codes *byte, n int) int
+
+//go:noescape
+func cellSimsAVX2(dst *uint8, stride int, products *int32, step int, factors *[Lanes]int32, n int)

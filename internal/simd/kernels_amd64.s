@@ -341,3 +341,22 @@ prefetchline:
 	CMPQ SI, CX
 	JLT  prefetchline
 	RET
+
+// func prefetchSomeAVX2(p *byte, ids *uint32, n, size int)
+// The first and the last line of each record. Addresses need not be valid.
+TEXT ·prefetchSomeAVX2(SB), NOSPLIT, $0-32
+	MOVQ p+0(FP), SI
+	MOVQ ids+8(FP), DI
+	MOVQ n+16(FP), CX
+	MOVQ size+24(FP), DX
+	LEAQ -1(SI)(DX*1), BX
+
+prefetchrecord:
+	MOVLQZX (DI), AX
+	IMULQ   DX, AX
+	PREFETCHT0 (SI)(AX*1)
+	PREFETCHT0 (BX)(AX*1)
+	ADDQ $4, DI
+	DECQ CX
+	JNZ  prefetchrecord
+	RET

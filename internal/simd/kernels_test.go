@@ -356,7 +356,7 @@ func TestExpandMatchesOracle(t *testing.T) {
 	onEveryTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for _, dim := range dims {
-			for _, n := range []int{1, 2, 9} {
+			for _, n := range []int{1, 2, 9, 30} {
 				cells, record := 1+r.IntN(5), dim/4+1
 				res := Residuals{Dim: dim, Cells: random8(r, cells*dim), Codes: make([]byte, 2*n)}
 				for i := range n { // some beyond the last cell
@@ -379,6 +379,23 @@ func TestExpandMatchesOracle(t *testing.T) {
 				ExpandAB(gotAB, factorsAB, res, a, b, n, &l16)
 				if !intactA() || !intactAB() || !intactFA() || !intactFAB() {
 					t.Fatalf("dim %d, %d tokens: wrote out of bounds", dim, n)
+				}
+				ids := []uint32{}
+				for i := range n {
+					if r.IntN(2) == 0 {
+						ids = append(ids, uint32(i))
+					}
+				}
+				some, intactSome := guarded(len(ids)*dim, int8(99))
+				factors, intactFactors := guarded(len(ids), int32(-1))
+				ExpandSomeA(some, factors, res, a, ids, &l4)
+				if !intactSome() || !intactFactors() {
+					t.Fatalf("dim %d, tokens %v: wrote out of bounds", dim, ids)
+				}
+				for i, id := range ids {
+					if factors[i] != factorsA[id] || !slices.Equal(some[i*dim:(i+1)*dim], gotA[int(id)*dim:(int(id)+1)*dim]) {
+						t.Fatalf("dim %d, tokens %v: token %d is not that of ExpandA", dim, ids, id)
+					}
 				}
 				for i := range n {
 					ra, rb := a[i*record:(i+1)*record], b[i*record:(i+1)*record]

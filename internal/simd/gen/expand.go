@@ -9,15 +9,20 @@ import "fmt"
 //
 // DI rows, SI cell, R8 plane A, R9 plane B, R10 codes, R11 cells, R12 bytes of
 // bits in a record, R13 steps of a whole register, R14 remaining dimensions,
-// R15 factors, CX tokens left, DX last cell. BX is the step at hand.
+// R15 factors, CX tokens left, DX last cell. BX is the step at hand. Where only
+// some tokens are expanded, R9 points to their numbers.
 
 // expandKernel is one plane on one tier.
 type expandKernel struct {
 	both bool // planes A and B
+	some bool // of the tokens, given by number
 	tier string
 }
 
 func (k expandKernel) proto() (string, int) {
+	if k.some {
+		return "dst *int8, factors *int32, cells *int8, last int, codes, a *byte, ids *uint32, n, dim int, levels *[16]int8", 80
+	}
 	if k.both {
 		return "dst *int8, factors *int32, cells *int8, last int, codes, a, b *byte, n, dim int, levels *[16]int8", 80
 	}
@@ -33,9 +38,10 @@ GLOBL expandlow<>(SB), RODATA|NOPTR, $8
 DATA expandhigh<>+0(SB)/8, $0x0c0a08060402003e
 GLOBL expandhigh<>(SB), RODATA|NOPTR, $8
 `)
-	for _, both := range []bool{false, true} {
-		expandKernel{both, "AVX512"}.write(a)
-		expandKernel{both, "AVX2"}.write(a)
+	for _, tier := range []string{"AVX512", "AVX2"} {
+		expandKernel{tier: tier}.write(a)
+		expandKernel{tier: tier, both: true}.write(a)
+		expandKernel{tier: tier, some: true}.write(a)
 	}
 }
 
@@ -44,6 +50,10 @@ func (k expandKernel) write(a *asm) {
 	name := "expandA"
 	args := []string{"n+48", "CX", "dim+56", "AX", "levels+64", "BX"}
 	length := "(R8)(R12*1)"
+	if k.some {
+		name = "expandSomeA"
+		args = []string{"ids+48", "R9", "n+56", "CX", "dim+64", "AX", "levels+72", "BX"}
+	}
 	if k.both {
 		name = "expandAB"
 		args = []string{"b+48", "R9", "n+56", "CX", "dim+64", "AX", "levels+72", "BX"}
@@ -62,7 +72,17 @@ func (k expandKernel) write(a *asm) {
 		k.constants2(a)
 	}
 	a.label("token")
-	a.op("MOVWLZX (R10), AX") // the cell, the last where the code is beyond
+	if k.some {
+		a.op("MOVLQZX (R9), BX")
+		a.op("ADDQ $4, R9")
+		a.op("LEAQ 1(R12), R8")
+		a.op("IMULQ BX, R8")
+		a.op("ADDQ a+40(FP), R8")
+		a.op("MOVWLZX (R10)(BX*2), AX")
+	} else {
+		a.op("MOVWLZX (R10), AX")
+	}
+	// The last cell where the code is beyond.
 	a.op("CMPQ AX, DX")
 	a.op("CMOVQGT DX, AX")
 	a.op("LEAQ (R12*4), SI")
@@ -88,11 +108,13 @@ func (k expandKernel) write(a *asm) {
 	a.op("JZ next")
 	rest(a)
 	a.label("next")
-	a.op("INCQ R8")
+	if !k.some {
+		a.op("INCQ R8")
+		a.op("ADDQ $2, R10")
+	}
 	if k.both {
 		a.op("INCQ R9")
 	}
-	a.op("ADDQ $2, R10")
 	a.op("ADDQ $4, R15")
 	a.op("DECQ CX")
 	a.op("JNZ token")

@@ -27,6 +27,7 @@ var files = []struct {
 	{"rows_avx2_amd64.s", rowsAVX2},
 	{"expand_amd64.s", expand},
 	{"linear_avx512_amd64.s", linear},
+	{"cells_amd64.s", cells},
 }
 
 func main() {

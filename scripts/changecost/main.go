@@ -25,6 +25,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/internal/bytecount"
+	"github.com/colbertdb-go/colbertdb/scripts/internal/background"
 	"github.com/colbertdb-go/colbertdb/scripts/internal/resample"
 )
 
@@ -164,7 +165,7 @@ type store struct {
 	made      int // versions of documents made since
 	db        *engine.Engine
 	col       *engine.Collection
-	work      work
+	work      background.Watch
 }
 
 // open opens the store, closing it first where it is open.
@@ -174,7 +175,7 @@ func (s *store) open(ctx context.Context, o engine.Options) (err error) {
 			return err
 		}
 	}
-	o.FS, o.EventListener = s.fs, s.work.listener()
+	o.FS, o.EventListener = s.fs, s.work.Listener()
 	if s.db, err = engine.Open(ctx, s.dir, &o); err != nil {
 		return err
 	}
@@ -222,19 +223,4 @@ func (s *store) next() engine.Document {
 }
 
 // settle waits until the background has nothing left to do.
-func (s *store) settle(ctx context.Context) error {
-	for quiet := 0; quiet < 5; {
-		info := s.col.Info()
-		if s.work.running() == 0 && info.Debt.Merges == 0 && info.Debt.StaleSegments == 0 {
-			quiet++
-		} else {
-			quiet = 0
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return s.db.Metrics().BackgroundError
-}
+func (s *store) settle(ctx context.Context) error { return s.work.Settle(ctx, s.db) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/scripts/internal/background"
 )
 
 // quietSearches are those of one stretch without work.
@@ -42,7 +43,7 @@ func (b *bench) seals(ctx context.Context, s *store) error {
 		}
 		done := make(chan error, 1)
 		go func() { done <- s.db.Flush(ctx) }()
-		found, err := s.search(ctx, sealing, func() bool { return len(done) > 0 }, 0)
+		found, err := s.search(ctx, background.Sealing, func() bool { return len(done) > 0 }, 0)
 		if err = errors.Join(err, <-done); err != nil {
 			return err
 		}
@@ -59,7 +60,7 @@ func (b *bench) merges(ctx context.Context, s *store) error {
 	}
 	err := s.open(ctx, engine.Options{SealAge: -1})
 	if err == nil {
-		t.beside, err = s.search(ctx, merging, s.idle(), 0)
+		t.beside, err = s.search(ctx, background.Merging, s.idle(), 0)
 	}
 	if err == nil {
 		err = t.quiet(ctx, s, quietSearches)
@@ -81,13 +82,13 @@ func (b *bench) trainings(ctx context.Context, s *store) error {
 	}
 	start := time.Now()
 	trained := func() bool { return s.db.Metrics().Trainings > 0 || time.Since(start) > 5*time.Minute }
-	if t.beside, err = s.search(ctx, training, trained, 0); err != nil {
+	if t.beside, err = s.search(ctx, background.Training, trained, 0); err != nil {
 		return err
 	}
 	if s.db.Metrics().Trainings == 0 {
 		return errors.New("no training within five minutes")
 	}
-	if follow.beside, err = s.search(ctx, merging, s.idle(), 0); err != nil {
+	if follow.beside, err = s.search(ctx, background.Merging, s.idle(), 0); err != nil {
 		return err
 	}
 	if err := t.quiet(ctx, s, quietSearches); err != nil {
@@ -121,16 +122,16 @@ func (b *bench) tail(work string, t *times) {
 
 // search searches until stop says so or, with a limit, that often. It returns the
 // times of the searches at whose beginning or end work of a kind ran; of all for 0.
-func (s *store) search(ctx context.Context, during kind, stop func() bool, limit int) (times []time.Duration, err error) {
+func (s *store) search(ctx context.Context, during background.Kind, stop func() bool, limit int) (times []time.Duration, err error) {
 	for i := 0; (limit == 0 || i < limit) && (stop == nil || !stop()); i++ {
 		q := s.queries[i%len(s.queries)]
-		begin := s.work.running()
+		begin := s.work.Running()
 		start := time.Now()
 		if _, err := s.col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, Weights: q.weights, K: 10}); err != nil {
 			return nil, err
 		}
 		took := time.Since(start)
-		if during == 0 || (begin|s.work.running())&during != 0 {
+		if during == 0 || (begin|s.work.Running())&during != 0 {
 			times = append(times, took)
 		}
 	}
@@ -156,7 +157,7 @@ func (s *store) fill(ctx context.Context, n int) error {
 func (s *store) idle() func() bool {
 	last := time.Now()
 	return func() bool {
-		if s.work.running() != 0 {
+		if s.work.Running() != 0 {
 			last = time.Now()
 		}
 		return time.Since(last) > 2*time.Second

@@ -67,6 +67,10 @@ cover: onnxruntime ## test coverage by package
 cross: ## build without cgo for every platform
 	@scripts/cross.sh
 
+.PHONY: arm64
+arm64: ## the kernels of arm64, in emulation where this is another machine
+	@scripts/arm64.sh
+
 .PHONY: vuln
 vuln: ## known vulnerabilities of what is linked, where the database can be reached
 	@go run $(GOVULNCHECK) ./... || { echo "govulncheck found something, or could not reach its database (see above)"; }

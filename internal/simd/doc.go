@@ -18,7 +18,11 @@
 // bytes, makes rows unsigned by adding 128, and starts its sums there. Lanes are
 // in ±127. Rows are [n][dim]int8.
 //
-// Open kernels.go first, then rows.go and expand.go. Assembly named in
+// Cells are what residuals are relative to: cells.go has their similarities with
+// query tokens, a byte each, by which plane A is read for few tokens only.
+//
+// Open kernels.go first, then rows.go, expand.go and cells.go. Assembly named in
 // gen/main.go is written by that program; the rest is in kernels_amd64.s and
-// transformer_amd64.s.
+// transformer_amd64.s. On arm64 the layers of a transformer have kernels for
+// their products alone.
 package simd

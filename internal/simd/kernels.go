@@ -102,7 +102,7 @@ func chosen(name string) *kernels {
 	return tiers[0]
 }
 
-// Tier names the kernels in use: "avx512", "avx2" or "generic".
+// Tier names the kernels in use: "avx512", "avx2", "neon" or "generic".
 func Tier() string { return active.name }
 
 // Tiers lists the tiers that this machine and build can run, best first.

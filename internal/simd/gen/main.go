@@ -28,6 +28,7 @@ var files = []struct {
 	{"expand_amd64.s", expand},
 	{"linear_avx512_amd64.s", linear},
 	{"cells_amd64.s", cells},
+	{"kernels_arm64.s", neon},
 }
 
 func main() {

@@ -19,6 +19,8 @@ type guard struct {
 	log *slog.Logger
 	// onPoison is called once, under mu.
 	onPoison func(cause error)
+	// mark is called after each write to Pebble; nil: not open yet.
+	mark     func()
 	dead     atomic.Bool
 	poisoned chan struct{} // closed when dead is set
 	failed   chan error    // flushes and compactions of Pebble, which it tries again
@@ -75,6 +77,8 @@ func (g *guard) write(f func() error) error {
 	}
 	if err := f(); err != nil {
 		g.poison(err)
+	} else if g.mark != nil {
+		g.mark()
 	}
 	return g.check(nil)
 }

@@ -44,7 +44,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		return err
 	}
 	if exists {
-		if err := e.checkPebbleManifest(); err != nil {
+		if err := errors.Join(e.checkPebbleManifest(), e.checkPebbleLogs()); err != nil {
 			return err
 		}
 	}
@@ -55,6 +55,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		return fmt.Errorf("colbertdb: opening %q: %w", e.dir, err)
 	}
 	if !e.opts.ReadOnly {
+		e.guard.mark = e.markPebbleLog
 		e.removeAside()
 		e.removeBackups()
 		if err := e.fs.MkdirAll(e.asideDir(), 0o755); err != nil {
@@ -154,7 +155,12 @@ func (e *Engine) initStore() error {
 	}
 	e.nextSegment, e.nextColl, e.walLow = 1, 1, 1
 	s := e.state()
-	return e.guard.write(func() error { return e.db.Set(segment.ManifestKey(), s.encode(), pebble.Sync) })
+	if err := e.guard.write(func() error { return e.db.Set(segment.ManifestKey(), s.encode(), pebble.Sync) }); err != nil {
+		return err
+	}
+	// Pebble starts its first log before it knows the version of its formats, in an
+	// older one that does not tell damage from a torn write: on to the second.
+	return e.guard.flush(context.Background(), e.db)
 }
 
 // loadCollections reads the record of every collection and returns the segments

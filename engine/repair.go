@@ -42,13 +42,14 @@ type LossKind string
 
 // The kinds of losses.
 const (
-	LostTorn     LossKind = "torn write"      // at the end of the log, never acknowledged
-	LostRecords  LossKind = "log records"     // changes that were acknowledged
-	LostSegment  LossKind = "segment"         // all its documents
-	LostDocument LossKind = "documents"       // of a segment that can be read otherwise
-	LostDeletes  LossKind = "delete set"      // deletes of documents that nobody replaced
-	LostIDs      LossKind = "id entries"      // rebuilt: no document is lost
-	LostBlock    LossKind = "damaged sstable" // what it held is in other losses, or was not needed
+	LostTorn      LossKind = "torn write"      // at the end of the log, never acknowledged
+	LostRecords   LossKind = "log records"     // changes that were acknowledged
+	LostSegment   LossKind = "segment"         // all its documents
+	LostDocument  LossKind = "documents"       // of a segment that can be read otherwise
+	LostDeletes   LossKind = "delete set"      // deletes of documents that nobody replaced
+	LostIDs       LossKind = "id entries"      // rebuilt: no document is lost
+	LostPebbleLog LossKind = "Pebble's log"    // the last changes of what collections there are
+	LostBlock     LossKind = "damaged sstable" // what it held is in other losses, or was not needed
 )
 
 // Loss is one thing that a repair drops or rebuilds.

@@ -220,6 +220,60 @@ func TestRepairOfValues(t *testing.T) {
 	}
 }
 
+// Damage in Pebble's own log, which Pebble takes for the log's end, is refused, and
+// costs no document.
+func TestRepairOfPebblesLog(t *testing.T) {
+	mem := vfs.NewMem()
+	db := mustOpen(t, mem, small())
+	col := mustCollection(t, db, engine.CollectionConfig{})
+	m := model{}
+	for _, d := range documents(5, 80) {
+		if _, err := col.Upsert(ctx, d); err != nil {
+			t.Fatal(err)
+		}
+		m.put(d)
+	}
+	if err := db.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if _, err := db.CreateCollection(ctx, fmt.Sprint("later", i), engine.CollectionConfig{Dim: dim}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, db)
+	files := contents(t, mem, "db")
+	flips := 0
+	for name, b := range files {
+		if !strings.HasSuffix(name, ".log") || len(b) < 1000 || b[6] < 9 { // the first one, superseded, is in an older format
+			continue
+		}
+		for at := 10; at < 900; at += 100 {
+			changed := maps.Clone(files)
+			changed[name] = slices.Clone(b)
+			changed[name][at] ^= 1
+			fsys := storeOf(t, changed)
+			if _, err := engine.Open(ctx, "db", &engine.Options{FS: fsys}); !errors.Is(err, engine.ErrCorruption) || !strings.Contains(err.Error(), ".log") {
+				t.Fatalf("byte %d of %s: open: %v", at, name, err)
+			}
+			report, db := repaired(t, fsys)
+			if kinds(report)[engine.LostPebbleLog] != 1 {
+				t.Fatalf("byte %d of %s: %+v", at, name, report)
+			}
+			col, err := db.Collection("test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.check(t, col)
+			mustClose(t, db)
+			flips++
+		}
+	}
+	if flips == 0 {
+		t.Fatal("Pebble's log is empty")
+	}
+}
+
 // A damaged record in the middle of the log costs its own change alone.
 func TestRepairOfTheLog(t *testing.T) {
 	mem := vfs.NewMem()

@@ -46,7 +46,15 @@ func (r *repair) openPebble() error {
 	if err := e.checkPebbleManifest(); err != nil {
 		return noWay("the MANIFEST", err)
 	}
-	var err error
+	// Pebble goes on without what its damaged log held. Documents are not in it.
+	err := e.checkPebbleLogs()
+	if err != nil && !errors.Is(err, ErrCorruption) {
+		return err
+	}
+	if err != nil {
+		r.lostPebble = true
+		r.lose(Loss{Kind: LostPebbleLog, Where: "Pebble's log", Why: fmt.Sprintf("%v; collections and aliases made or dropped last may be as before", err)})
+	}
 	if r.db, err = e.openPebble(); err != nil {
 		return noWay("Pebble's folder", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -36,7 +35,7 @@ func (e *Engine) verifyFiles(ctx context.Context, r *VerifyReport) error {
 	if err := e.verifyTables(ctx, r, problem); err != nil {
 		return err
 	}
-	problem(e.verifyPebbleManifest())
+	problem(e.verifyPebbleManifest(), e.verifyPebbleLogs())
 	newest, end := e.logLast, e.logLastEnd
 	if e.log != nil {
 		newest, end = e.log.Durable()
@@ -170,8 +169,7 @@ func chunkAfter(b []byte, at int) bool {
 		if kind := b[o+6]; kind < 1 || kind > 4 || size == 0 || end > len(b) || o%block+header+size > block {
 			continue
 		}
-		sum := crc32.Checksum(b[o+6:end], castagnoli)
-		if binary.LittleEndian.Uint32(b[o:]) == (sum>>15|sum<<17)+0xa282ead8 {
+		if binary.LittleEndian.Uint32(b[o:]) == maskedSum(b[o+6:end]) {
 			return true
 		}
 	}

@@ -77,7 +77,7 @@ type Engine struct {
 	disk      diskSpace
 	pins      pinBudget
 	searchers sync.Pool  // *query.Searcher
-	pace      pace.Pacer // holds up merges and trainings in the background while searches run
+	pace      pace.Pacer // holds up seals, merges and trainings in the background while searches run
 	stats     counters
 	reading   sync.WaitGroup
 	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
 )
@@ -224,7 +225,7 @@ func (e *Engine) build(ctx context.Context, j *sealJob) (paths []string, err err
 		if !j.view.isLive(ord) {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
+		if err := pace.Point(ctx); err != nil {
 			return nil, err
 		}
 		doc := segment.Document{

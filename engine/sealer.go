@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 )
 
 // sealer seals in the background what is due: full buffers, and those whose
@@ -35,9 +37,11 @@ func (e *Engine) wakeSealer() {
 	}
 }
 
-// sealDue seals what is due, and lets writers that wait for room look again.
+// sealDue seals what is due, giving way to searches, and lets writers that wait for
+// room look again.
 func (e *Engine) sealDue(ctx context.Context) error {
 	now := time.Now()
+	ctx = pace.With(ctx, &e.pace)
 	err := e.flush(ctx, func(c *collection) bool { return c.sealDue(now) })
 	e.mu.Lock()
 	e.signalRoom(err)

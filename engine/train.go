@@ -6,6 +6,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -142,7 +143,7 @@ func (v *version) sample(ctx context.Context, limit int, tokens int64) (out code
 			if n++; n%stride != 0 {
 				continue
 			}
-			if err := ctx.Err(); err != nil {
+			if err := pace.Point(ctx); err != nil {
 				return out, 0, err
 			}
 			view, err := s.View(ord, rep, &buf)

@@ -187,23 +187,27 @@ func (t *trainer) split() (train, heldOut []int32) {
 // residualNorms measures the distribution that drift is compared with.
 func (t *trainer) residualNorms(cb *Codebook, sample Matrix, heldOut []int32, distortion float64) {
 	stride := max(1, len(heldOut)*t.dim/residualSampleSize)
-	scale := codebookScale(t.dim)
-	row := Matrix{Dim: t.dim}
 	var norms []float32
 	for at := 0; at < len(heldOut); at += stride {
-		i := int(heldOut[at])
-		row.Data = sample.Row(i)
-		cell := cb.cell8(int(t.cells[i]))
-		var norm float64
-		for d, x := range row.Normalized().Data {
-			res := float64(x*scale - float32(cell[d])*cb.step())
-			norm += res * res
-		}
-		norms = append(norms, float32(math.Sqrt(norm/float64(scale*scale)+distortion)))
+		norm := t.residualNorm(cb, sample, heldOut[at])
+		norms = append(norms, float32(math.Sqrt(norm*norm+distortion)))
 	}
 	slices.Sort(norms)
 	cb.ResidualNorm = float32(mean(norms))
 	cb.ResidualP95 = norms[len(norms)*95/100]
+}
+
+// residualNorm is the distance of a point from its cell.
+func (t *trainer) residualNorm(cb *Codebook, sample Matrix, i int32) float64 {
+	scale := codebookScale(t.dim)
+	row := Matrix{Dim: t.dim, Data: sample.Row(int(i))}
+	cell := cb.cell8(int(t.cells[i]))
+	var norm float64
+	for d, x := range row.Normalized().Data {
+		res := float64(x*scale - float32(cell[d])*cb.step())
+		norm += res * res
+	}
+	return math.Sqrt(norm / float64(scale*scale))
 }
 
 func (t *trainer) point(i int32) []int8 { return t.points[int(i)*t.dim : (int(i)+1)*t.dim] }

@@ -67,6 +67,9 @@ func (r *repair) rebuildCollection(ctx context.Context, db *pebble.DB, b *pebble
 			return err
 		}
 		out := segmentRecord{ID: id, Codebook: s.record.Codebook, Routing: s.record.Routing}
+		if s.whole {
+			out.CodedAs, out.PostedAs = s.record.CodedAs, s.record.PostedAs
+		}
 		if s.whole && s.live.Count() < s.reader.Len() {
 			out.Deletes = s.record.Deletes + 1
 			if err := b.Set(segment.DeletesKey(id, out.Deletes), segment.EncodeDeletes(s.live), nil); err != nil {

@@ -90,7 +90,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 	}
 	for _, j := range jobs {
 		if j.meta.Docs > 0 {
-			if j.open, err = e.openSegment(j.meta.ID, j.mt.space); err != nil {
+			if j.open, err = e.openSegment(j.meta.ID, j.mt.space.versions(), j.mt.space); err != nil {
 				return err
 			}
 		}

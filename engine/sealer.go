@@ -92,5 +92,8 @@ func (e *Engine) considerSeal(c *collection) {
 // flush seals the collections that force names, and with them what has gathered
 // more than smallBuffer; nothing where force names none.
 func (e *Engine) flush(ctx context.Context, force func(*collection) bool) error {
+	if err := e.fit(ctx, force); err != nil {
+		return err
+	}
 	return e.publishing(ctx, func(ctx context.Context) error { return e.seal(ctx, force) })
 }

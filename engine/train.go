@@ -98,8 +98,12 @@ func (e *Engine) drifted(v *version, tokens int64) bool {
 	if recent.Tokens < e.opts.DriftTokens || recent.Tokens < tokens/8 {
 		return false
 	}
-	return float64(recent.Outliers) > e.opts.DriftOutliers ||
-		float64(recent.Mean) > (1+e.opts.DriftResidual)*float64(v.space.codebook.ResidualNorm)
+	return e.opts.unlike(recent, v.space.codebook)
+}
+
+// unlike reports whether residual norms differ from those of the training.
+func (o *Options) unlike(recent *codec.ResidualStats, cb *codec.Codebook) bool {
+	return float64(recent.Outliers) > o.DriftOutliers || float64(recent.Mean) > (1+o.DriftResidual)*float64(cb.ResidualNorm)
 }
 
 // recentResiduals adds up the residuals of the segments most of whose documents

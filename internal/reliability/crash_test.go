@@ -102,9 +102,13 @@ func crashInOpen(disk *vfs.MemFS, r *rand.Rand) (*vfs.MemFS, error) {
 // openTracked opens a store and returns how to close it: which must leave no
 // file open (R10).
 func openTracked(fs vfs.FS, o *engine.Options) (*engine.Engine, func() error, error) {
+	return openIn(fs, "db", o)
+}
+
+func openIn(fs vfs.FS, dir string, o *engine.Options) (*engine.Engine, func() error, error) {
 	tracked, open := vfstest.WithOpenFileTracking(fs)
 	o.FS = tracked
-	db, err := engine.Open(ctx, "db", o)
+	db, err := engine.Open(ctx, dir, o)
 	if err != nil {
 		return nil, nil, err
 	}

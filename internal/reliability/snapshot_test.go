@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +56,42 @@ func (h *history) add(seq uint64, op Op) {
 	h.max = max(h.max, seq)
 }
 
+func newHistory() *history { return &history{ops: map[uint64]Op{}} }
+
+// write upserts and deletes until stop is closed.
+func (h *history) write(db *engine.Engine, g *Generator, stop <-chan struct{}) error {
+	for {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		op := Op{Kind: Upsert, Collection: "a", Docs: g.Batch(1 + g.R.IntN(4))}
+		if g.R.IntN(3) == 0 {
+			op = Op{Kind: Delete, Collection: "a", IDs: []string{g.ID(), g.ID()}}
+		}
+		seq, err := op.Run(ctx, db)
+		if err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		h.add(seq, op)
+		time.Sleep(time.Duration(g.R.IntN(2000)) * time.Microsecond)
+	}
+}
+
+// at is the model after a change.
+func (h *history) at(seq uint64, cfg engine.CollectionConfig) (State, error) {
+	s := State{"a": {Config: cfg, Docs: map[string]*engine.Document{}}}
+	for i := uint64(1); i <= seq; i++ {
+		op, ok := h.ops[i]
+		if !ok {
+			return nil, fmt.Errorf("nobody wrote change %d", i)
+		}
+		s.Apply(op)
+	}
+	return s, nil
+}
+
 func (h *history) acked() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -73,7 +108,7 @@ func snapshots(seed uint64, cfg engine.CollectionConfig, d time.Duration) (searc
 	if err != nil {
 		return 0, 0, errors.Join(err, closed())
 	}
-	h := &history{ops: map[uint64]Op{}}
+	h := newHistory()
 	stop := make(chan struct{})
 	var stopOnce sync.Once
 	var mu sync.Mutex
@@ -94,23 +129,12 @@ func snapshots(seed uint64, cfg engine.CollectionConfig, d time.Duration) (searc
 		}
 	}
 	var wg sync.WaitGroup
-	var version atomic.Int64
 	for w := range 2 {
 		wg.Go(func() {
 			g := NewGenerator(rand.New(rand.NewPCG(seed, uint64(w))))
-			for running() {
-				g.version = int(version.Add(100)) // texts stay unique between the writers
-				op := Op{Kind: Upsert, Collection: "a", Docs: g.Batch(1 + g.R.IntN(4))}
-				if g.R.IntN(3) == 0 {
-					op = Op{Kind: Delete, Collection: "a", IDs: []string{g.ID(), g.ID()}}
-				}
-				seq, err := op.Run(ctx, db)
-				if err != nil {
-					fail(fmt.Errorf("%s: %w", op, err))
-					return
-				}
-				h.add(seq, op)
-				time.Sleep(time.Duration(g.R.IntN(2000)) * time.Microsecond)
+			g.version = w * 1_000_000_000 // texts stay unique between the writers
+			if err := h.write(db, g, stop); err != nil {
+				fail(err)
 			}
 		})
 	}

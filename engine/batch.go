@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/colbertdb-go/colbertdb/query/filter"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -147,19 +148,17 @@ func (c *collection) matching(ctx context.Context, f *Filter) (found []foundDoc,
 		return nil, 0, err
 	}
 	defer c.release(v)
+	var filters filter.Evaluator
 	for _, src := range v.sources() {
-		err := src.EachAttributes(ctx, func(ord int, attrs []byte) error {
-			if !src.isLive(ord) {
-				return nil
-			}
-			ok, err := f.Match(attrs)
-			if ok {
-				found = append(found, foundDoc{src.ExternalID(ord), src.Num(ord)})
-			}
-			return err
-		})
+		filters.Reset()
+		matches, err := filters.Select(ctx, f, src, nil)
 		if err != nil {
 			return nil, 0, err
+		}
+		for ord := range src.Len() {
+			if matches.Get(ord) {
+				found = append(found, foundDoc{src.ExternalID(ord), src.Num(ord)})
+			}
 		}
 	}
 	return found, v.seq, nil

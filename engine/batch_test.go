@@ -27,7 +27,7 @@ func TestBatchesAndDeleteWhere(t *testing.T) {
 	for step := range 120 {
 		switch {
 		case step%10 == 9:
-			f, err := engine.ParseFilterText(fmt.Sprintf("n >= %d and n < %d", step, step+40))
+			f, err := engine.ParseFilter(fmt.Sprintf("n >= %d and n < %d", step, step+40))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestDeleteWhereSparesReplacements(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	old, err := engine.ParseFilterText(`state = "old"`)
+	old, err := engine.ParseFilter(`state = "old"`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func (b *Bulk) newSegment() (*bulkSegment, error) {
 	seq := e.seq
 	e.mu.Unlock()
 	e.commitMu.Unlock()
-	builder, err := segment.NewBuilder(e.fs, e.asideDir(), id, b.space.segmentConfig())
+	builder, err := segment.NewBuilder(e.fs, e.asideDir(), id, b.h.c.segmentConfig(b.space))
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		if err := e.ingest(ctx, paths); err != nil {
 			return err
 		}
-		out, err := e.openSegment(meta.ID, b.space.versions(), b.space)
+		out, err := e.openSegment(meta.ID, b.space, meta.Indexes)
 		if err != nil {
 			e.obsolete.put(obsolete{id: meta.ID})
 			return err

@@ -36,6 +36,8 @@ type collection struct {
 	id     uint32
 	name   string
 	config collectionRecord // as created; never changes
+	// indexes are the attribute indexes declared; replaced under Engine.pub.
+	indexes atomic.Pointer[[]segment.IndexSpec]
 
 	record collectionRecord // as stored; guarded by Engine.pub, or by opening while at rest
 
@@ -185,6 +187,7 @@ func newCollection(e *Engine, r collectionRecord) *collection {
 	config := r
 	config.Segments = nil // those of the record count
 	c := &collection{engine: e, id: r.ID, name: r.Name, config: config, record: r, nextNum: r.NextNum}
+	c.setDeclared(r.Indexes)
 	c.alive, c.drop = context.WithCancel(e.ctx)
 	return c
 }
@@ -269,7 +272,7 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 			for _, s := range c.current.segs {
 				s.leave()
 			}
-			c.active, c.frozen = newMemtable(c.current.space), nil
+			c.active, c.frozen = newMemtable(c.current.space, nil), nil
 			c.publish(&version{space: c.current.space, mems: []*memView{c.active.view()}, seq: e.seq})
 			e.noteUnsealed(c)
 		} else {
@@ -520,7 +523,7 @@ func (h *Collection) Compact(ctx context.Context) error {
 		if err := e.flush(ctx, func(c *collection) bool { return c == h.c }); err != nil {
 			return err
 		}
-		if err := e.compact(ctx, h.c); err != nil {
+		if err := errors.Join(e.compact(ctx, h.c), e.indexDue(ctx, h.c)); err != nil {
 			return err
 		}
 		return e.exciseObsolete(ctx)

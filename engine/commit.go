@@ -442,5 +442,5 @@ func (c *collection) freeze() {
 		return
 	}
 	c.frozen = append(c.frozen, c.active)
-	c.active = newMemtable(c.active.space)
+	c.active = newMemtable(c.active.space, c.declared())
 }

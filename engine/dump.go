@@ -23,7 +23,7 @@ import (
 // DumpKinds are what Dump prints, with their arguments.
 var DumpKinds = []string{
 	"manifest", "collections", "aliases", "segments", "segment ID", "documents ID", "document ID ORDINAL",
-	"deletes ID", "postings ID", "codebook COLLECTION", "log",
+	"deletes ID", "postings ID", "attributes ID", "codebook COLLECTION", "log",
 }
 
 // Dump prints one of the structures of a store that nobody has open, for people
@@ -109,8 +109,32 @@ func (d *dumper) dump(_ context.Context, what string, n []uint64) error {
 		return r.DumpDocuments(d.w, d.live(r))
 	case "document":
 		return r.DumpDocument(d.w, int(n[1]))
+	case "attributes":
+		return d.attributes(r)
 	}
 	return d.postings(r)
+}
+
+// attributes prints the attribute indexes that a segment has.
+func (d *dumper) attributes(r *segment.Reader) error {
+	s, ok := d.record(r.Meta().ID)
+	if !ok {
+		return fmt.Errorf("%w: no collection names segment %d", ErrInvalid, r.Meta().ID)
+	}
+	if len(s.Indexes) == 0 {
+		fmt.Fprintln(d.w, "no attribute indexes")
+	}
+	for _, id := range s.Indexes {
+		x, err := r.LoadAttributeIndex(id)
+		if err != nil {
+			fmt.Fprintln(d.w, "BAD:", err)
+			continue
+		}
+		if err := x.Dump(d.w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // each calls f with a range of keys; what it finds wrong is printed.
@@ -302,7 +326,7 @@ func (d *dumper) postings(r *segment.Reader) error {
 		fmt.Fprintln(d.w, "flat: there are no postings")
 		return nil
 	}
-	p, err := r.LoadPostings(s.written().routing)
+	p, err := r.LoadPostings(s.Routing)
 	if err != nil {
 		return err
 	}

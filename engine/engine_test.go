@@ -443,7 +443,7 @@ func TestFiltersAndGroups(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]int{"n < 3": 3, "n >= 0": 10, `file = "f1" and n > 290`: 1, "missing = 1": 0} {
-		f, err := engine.ParseFilterText(text)
+		f, err := engine.ParseFilter(text)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func keyedWrites(r *rand.Rand, n int) []keyedWrite {
 			}
 			w.to = func(m model) { m.put(d); delete(m, gone) }
 		case 5:
-			f, err := engine.ParseFilterText(fmt.Sprintf("n = %d", r.IntN(12)))
+			f, err := engine.ParseFilter(fmt.Sprintf("n = %d", r.IntN(12)))
 			if err != nil {
 				panic(err)
 			}
@@ -166,7 +166,7 @@ func TestIdempotencyConflict(t *testing.T) {
 		if err != nil || res.Deleted != 2 || res.Seq != 2 {
 			t.Errorf("%+v, %v", res, err)
 		}
-		f, err := engine.ParseFilterText("n >= 0")
+		f, err := engine.ParseFilter("n >= 0")
 		if err != nil {
 			t.Fatal(err)
 		}

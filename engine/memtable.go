@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sort"
 	"sync"
 
@@ -21,6 +22,8 @@ type memtable struct {
 	dead   []int          // ordinals of the others
 	bytes  int64
 	tokens int64 // of all documents
+	// indexes keep the attributes that the collection has indexes of.
+	indexes []memIndex
 	// deadTokens are of the dead ones.
 	deadTokens int64
 
@@ -35,8 +38,8 @@ type memDoc struct {
 	enc *codec.Encoded
 }
 
-func newMemtable(s *space) *memtable {
-	return &memtable{space: s, byID: map[string]int{}, postings: map[uint32][]uint16{}}
+func newMemtable(s *space, indexes []segment.IndexSpec) *memtable {
+	return &memtable{space: s, byID: map[string]int{}, postings: map[uint32][]uint16{}, indexes: newMemIndexes(indexes)}
 }
 
 // add appends a document; the caller has killed its predecessor.
@@ -46,6 +49,9 @@ func (m *memtable) add(d *memDoc) {
 	m.byID[d.op.id] = ord
 	m.bytes += int64(d.op.bytes())
 	m.tokens += int64(d.enc.Tokens)
+	for i := range m.indexes {
+		m.indexes[i].add(d.op.attrs)
+	}
 	if m.space.coded() {
 		m.mu.Lock()
 		for _, c := range d.enc.Centroids {
@@ -63,6 +69,7 @@ func (m *memtable) view() *memView {
 	return &memView{
 		mt: m, docs: m.docs[:len(m.docs):len(m.docs)], live: m.liveBits(),
 		liveDocs: len(m.byID), liveTokens: m.tokens - m.deadTokens, bytes: m.bytes,
+		indexes: slices.Clone(m.indexes),
 	}
 }
 
@@ -117,6 +124,7 @@ type memView struct {
 	liveDocs   int
 	liveTokens int64
 	bytes      int64
+	indexes    []memIndex
 }
 
 var _ query.Source = (*memView)(nil)
@@ -128,9 +136,12 @@ func (v *memView) ExternalID(ord int) string          { return v.docs[ord].op.id
 func (v *memView) Tokens(ord int) int                 { return v.docs[ord].enc.Tokens }
 func (v *memView) Attributes(ord int) ([]byte, error) { return v.docs[ord].op.attrs, nil }
 
-// EachAttributes calls f with the attributes of every document.
-func (v *memView) EachAttributes(ctx context.Context, f func(int, []byte) error) error {
+// EachAttributes calls f with the attributes of the documents in a set, nil: all.
+func (v *memView) EachAttributes(ctx context.Context, which *segment.Bitset, f func(int, []byte) error) error {
 	for ord, d := range v.docs {
+		if which != nil && !which.Get(ord) {
+			continue
+		}
 		if err := f(ord, d.op.attrs); err != nil {
 			return err
 		}

@@ -204,7 +204,7 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 	if err := c.alive.Err(); err != nil { // v may be the empty one of a dropped collection
 		return err
 	}
-	w := &mergeWork{engine: e, col: c, from: v.space, to: v.space, trained: to}
+	w := &mergeWork{engine: e, col: c, to: v.space, trained: to}
 	if to != nil {
 		w.to, w.first = to, !v.space.coded()
 	}
@@ -219,7 +219,7 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 			return err
 		}
 	}
-	moved := &moveBuffers{to: to, into: map[*memtable]*memtable{}}
+	moved := &moveBuffers{to: to, indexes: c.declared(), into: map[*memtable]*memtable{}}
 	if to != nil {
 		if err := w.mergeNew(ctx); err != nil {
 			return err
@@ -235,7 +235,6 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 type mergeWork struct {
 	engine  *Engine
 	col     *collection
-	from    *space // the current one, as of the start
 	to      *space
 	trained *space // to, when the collection moves there; else nil
 	first   bool   // trained is its first coded space
@@ -246,7 +245,7 @@ type mergeWork struct {
 // merge is C2 of one replacement.
 func (w *mergeWork) merge(ctx context.Context, inputs []segView) error {
 	r := &replacement{inputs: inputs}
-	paths, err := w.engine.mergeOne(ctx, r, w.to)
+	paths, err := w.engine.mergeOne(ctx, w.col, r, w.to)
 	if err != nil {
 		return fmt.Errorf("colbertdb: merging %d segments of collection %q: %w", len(inputs), w.col.name, err)
 	}
@@ -282,12 +281,6 @@ func (w *mergeWork) mergeNew(ctx context.Context) error {
 	return nil
 }
 
-// extends reports whether the collection moves to versions that extend those that
-// it had, so that its segments come along as they are.
-func (w *mergeWork) extends() bool {
-	return w.trained != nil && w.trained.reading(w.from) == w.trained
-}
-
 func (w *mergeWork) has(id segment.ID) bool {
 	for _, r := range w.all {
 		if r.has(id) {
@@ -305,13 +298,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 	if err := errors.Join(ctx.Err(), c.alive.Err()); err != nil {
 		return err
 	}
-	now := c.space()
 	if w.trained != nil {
-		if now != w.from { // extended meanwhile: another training looks at it anew
-			e.markMergeable([]*collection{c})
-			return nil
-		}
-		now = w.trained
 		if err := w.mergeNew(ctx); err != nil {
 			return err
 		}
@@ -324,7 +311,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 			continue
 		}
 		var err error
-		if r.output, err = e.openSegment(r.meta.ID, w.to.versions(), now.reading(w.to)); err != nil {
+		if r.output, err = e.openSegment(r.meta.ID, w.to, r.meta.Indexes); err != nil {
 			return err
 		}
 	}
@@ -351,12 +338,6 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		}
 		record.Codebook, record.Routing = w.to.codebook.ID, w.to.routing.ID
 		record.RoutingTokens, record.TrainedNum = cur.liveTokens(), trainedNum
-		if w.extends() {
-			record.RoutingTokens = c.record.RoutingTokens + moved.tokens()
-			for i := range record.Segments {
-				record.Segments[i].extend(w.from.versions(), w.to.versions())
-			}
-		}
 	}
 	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, w.all, w.trained) }); err != nil {
 		return err
@@ -372,12 +353,9 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		return e.guard.check(err)
 	}
 	next := c.next()
-	next.space, next.trainedNum = now, trainedNum
+	next.space, next.trainedNum = w.to, trainedNum
 	for _, r := range w.all {
 		next.replace(r)
-	}
-	if w.extends() {
-		next.extend(w.from, w.to)
 	}
 	c.finish(next)
 	if failpoint.On(failpoint.ExciseWhileRead) {
@@ -393,11 +371,11 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 }
 
 // mergeOne is C2.
-func (e *Engine) mergeOne(ctx context.Context, r *replacement, to *space) (paths []string, err error) {
+func (e *Engine) mergeOne(ctx context.Context, c *collection, r *replacement, to *space) (paths []string, err error) {
 	e.mu.Lock()
 	id := e.allocSegment()
 	e.mu.Unlock()
-	b, err := segment.NewBuilder(e.fs, e.asideDir(), id, to.segmentConfig())
+	b, err := segment.NewBuilder(e.fs, e.asideDir(), id, c.segmentConfig(to))
 	if err != nil {
 		return nil, err
 	}
@@ -563,8 +541,9 @@ func (v *version) replace(m *replacement) {
 
 // moveBuffers is a collection's memory buffers on their way to another space.
 type moveBuffers struct {
-	to   *space // nil: they stay where they are
-	into map[*memtable]*memtable
+	to      *space // nil: they stay where they are
+	indexes []segment.IndexSpec
+	into    map[*memtable]*memtable
 }
 
 // catchUp encodes the collection's buffers in another space while writers go
@@ -601,17 +580,9 @@ func (c *collection) buffers() []*memtable {
 // of is the copy of a buffer.
 func (m *moveBuffers) of(b *memtable) *memtable {
 	if m.into[b] == nil {
-		m.into[b] = newMemtable(m.to)
+		m.into[b] = newMemtable(m.to, m.indexes)
 	}
 	return m.into[b]
-}
-
-// tokens is the number of token vectors in the copies.
-func (m *moveBuffers) tokens() (n int64) {
-	for _, b := range m.into {
-		n += b.tokens
-	}
-	return n
 }
 
 // finish encodes what arrived last and makes the copies the collection's

@@ -9,17 +9,21 @@ import (
 )
 
 // obsolete is data that no collection names any more: a segment, or with a
-// routing its postings of that routing.
+// routing its postings of that routing, or with an index that attribute index.
 type obsolete struct {
 	id      segment.ID
-	routing uint32 // 0: all of the segment
+	routing uint32
+	index   uint32
 }
 
 func (o obsolete) span() segment.KeyRange {
-	if o.routing == 0 {
-		return segment.Span(o.id)
+	switch {
+	case o.routing != 0:
+		return segment.PostingsSpan(o.id, o.routing)
+	case o.index != 0:
+		return segment.AttributeIndexSpan(o.id, o.index)
 	}
-	return segment.PostingsSpan(o.id, o.routing)
+	return segment.Span(o.id)
 }
 
 // obsoleteList holds what is obsolete and still in the store.
@@ -55,7 +59,7 @@ func (l *obsoleteList) list(freeOnly bool) (out []obsolete) {
 		}
 	}
 	slices.SortFunc(out, func(a, b obsolete) int {
-		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.routing, b.routing))
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.routing, b.routing), cmp.Compare(a.index, b.index))
 	})
 	return out
 }

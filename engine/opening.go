@@ -45,14 +45,6 @@ func (c *collection) hold() *version {
 	return c.current
 }
 
-// space is the current space of a collection that is held open; it changes under
-// Engine.pub.
-func (c *collection) space() *space {
-	c.vmu.Lock()
-	defer c.vmu.Unlock()
-	return c.current.space
-}
-
 // release lets go of an acquired version.
 func (c *collection) release(v *version) {
 	c.unuse()
@@ -100,7 +92,7 @@ func (c *collection) open() (*version, error) {
 		}
 		return nil, ErrClosed
 	}
-	c.active = newMemtable(s)
+	c.active = newMemtable(s, c.declared())
 	c.publish(&version{space: s, trainedNum: c.record.TrainedNum, segs: segs, mems: []*memView{c.active.view()}, seq: max(c.lastSeq, e.sealedSeq)})
 	v := c.hold()
 	e.opened[c] = struct{}{}
@@ -140,7 +132,7 @@ func (c *collection) load() (*space, []segView, error) {
 
 // loadSegment opens a segment with its delete set.
 func (e *Engine) loadSegment(r segmentRecord, in *space) (segView, error) {
-	s, err := e.openSegment(r.ID, r.written(), in)
+	s, err := e.openSegment(r.ID, in, r.Indexes)
 	if err != nil {
 		return segView{}, fmt.Errorf("segment %d: %w", r.ID, err)
 	}

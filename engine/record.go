@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func newUpsert(d *Document, dim int) (op, error) {
 	}
 	unit := d.Vectors.Normalized()
 	return op{
-		kind: opUpsert, id: d.ID, text: d.Text, attrs: d.Attributes,
+		kind: opUpsert, id: d.ID, text: d.Text, attrs: bytes.Clone(d.Attributes),
 		dim: unit.Dim, raw: codec.AppendF16(make([]byte, 0, 2*len(unit.Data)), unit.Data),
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -189,6 +190,7 @@ func (e *Engine) loadCollections() (named map[segment.ID]segmentRecord, err erro
 			return nil, fmt.Errorf("collection %q: %w", r.Name, err)
 		}
 		for _, s := range r.Segments {
+			s.mayIndex = r.NextIndex > 0
 			named[s.ID] = s
 		}
 	}
@@ -221,11 +223,10 @@ func (e *Engine) loadSpaces(r *collectionRecord, flat *space) (map[uint32]*space
 		if err != nil {
 			return nil, fmt.Errorf("routing %d: %w", id, err)
 		}
-		in, ok := rt.For(codebooks[codebook])
-		if !ok {
+		if rt.CodebookID != codebook {
 			return nil, &segment.CorruptionError{Where: fmt.Sprintf("routing %d", id), Err: fmt.Errorf("of codebook %d, the record says %d", rt.CodebookID, codebook)}
 		}
-		spaces[id] = flat.with(codebooks[codebook], in)
+		spaces[id] = flat.with(codebooks[codebook], rt)
 	}
 	return spaces, nil
 }
@@ -243,23 +244,31 @@ func load[T any](db *pebble.DB, key []byte, decode func([]byte) (T, error)) (out
 	return decode(val)
 }
 
-// openSegment opens an ingested segment, which was written in the versions as and
-// is read in space s, and pins what the budget allows.
-func (e *Engine) openSegment(id segment.ID, as versions, s *space) (*segView, error) {
+// openSegment opens an ingested segment, which is in space s, with its attribute
+// indexes of the given ids, and pins what the budget allows.
+func (e *Engine) openSegment(id segment.ID, s *space, indexes []uint32) (*segView, error) {
 	r, err := segment.Open(e.db, id)
 	if err != nil {
 		return nil, err
 	}
-	if got := r.Meta().CodebookID; got != as.codebook {
-		return nil, &segment.CorruptionError{Where: fmt.Sprintf("segment %d", id), Err: fmt.Errorf("encoded with codebook %d, the collection's record says %d", got, as.codebook)}
+	if got := r.Meta().CodebookID; got != s.codebookID() {
+		return nil, &segment.CorruptionError{Where: fmt.Sprintf("segment %d", id), Err: fmt.Errorf("encoded with codebook %d, the collection's record says %d", got, s.codebookID())}
 	}
 	v := &segView{segHandle: &segHandle{Reader: r, onLeave: e.leave, onLast: e.retire}, space: s}
 	bytes := r.MemoryBytes()
 	if s.coded() {
-		if v.postings, err = r.LoadPostings(as.routing); err != nil {
+		if v.postings, err = r.LoadPostings(s.routing.ID); err != nil {
 			return nil, err
 		}
 		bytes += v.postings.MemoryBytes()
+	}
+	for _, id := range indexes {
+		x, err := r.LoadAttributeIndex(id)
+		if err != nil {
+			return nil, err
+		}
+		v.indexes = append(v.indexes, x)
+		bytes += x.MemoryBytes()
 	}
 	e.pins.add(e.ctx, v.segHandle, bytes)
 	return v, nil
@@ -280,8 +289,8 @@ func (e *Engine) retire(h *segHandle) {
 }
 
 // exciseOrphans removes segments that no collection names, and makes sure that
-// their ids are not used again; and postings of routings that a segment's
-// record does not name.
+// their ids are not used again; and postings of routings and attribute indexes
+// that a segment's record does not name.
 func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segmentRecord) error {
 	ids, err := segment.ListIDs(e.db)
 	if err != nil {
@@ -295,6 +304,17 @@ func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segment
 			orphans = append(orphans, obsolete{id: id})
 			continue
 		}
+		var indexes []uint32
+		if s.mayIndex {
+			if indexes, err = segment.ListAttributeIndexes(e.db, id); err != nil {
+				return err
+			}
+		}
+		for _, x := range indexes {
+			if !slices.Contains(s.Indexes, x) {
+				orphans = append(orphans, obsolete{id: id, index: x})
+			}
+		}
 		if s.Routing == 0 {
 			continue
 		}
@@ -303,7 +323,7 @@ func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segment
 			return err
 		}
 		for _, r := range routings {
-			if r != s.written().routing {
+			if r != s.Routing {
 				orphans = append(orphans, obsolete{id: id, routing: r})
 			}
 		}

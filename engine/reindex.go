@@ -349,6 +349,10 @@ func (r *reindexRun) finish(ctx context.Context) error {
 func (r *reindexRun) create(ctx context.Context) error {
 	c := r.source.config
 	record := collectionRecord{Name: r.opts.Into, Dim: r.enc.Info().Dim, Profile: c.Profile, RetainRaw: c.RetainRaw}
+	record.Indexes = r.source.declared()
+	for _, x := range record.Indexes {
+		record.NextIndex = max(record.NextIndex, x.ID)
+	}
 	if r.opts.Profile != nil {
 		record.Profile = r.opts.Profile.String()
 	}

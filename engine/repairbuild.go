@@ -66,9 +66,12 @@ func (r *repair) rebuildCollection(ctx context.Context, db *pebble.DB, b *pebble
 		if err := db.Ingest(ctx, paths); err != nil {
 			return err
 		}
-		out := segmentRecord{ID: id, Codebook: s.record.Codebook, Routing: s.record.Routing}
-		if s.whole {
-			out.CodedAs, out.PostedAs = s.record.CodedAs, s.record.PostedAs
+		out := segmentRecord{ID: id, Codebook: s.record.Codebook, Routing: s.record.Routing, Indexes: s.record.Indexes}
+		if !s.whole { // built anew
+			out.Indexes = nil
+			for _, x := range rec.Indexes {
+				out.Indexes = append(out.Indexes, x.ID)
+			}
 		}
 		if s.whole && s.live.Count() < s.reader.Len() {
 			out.Deletes = s.record.Deletes + 1
@@ -125,7 +128,7 @@ func (r *repair) rebuildSegment(ctx context.Context, c *repairCollection, s *rep
 	r.state.NextSegment++
 	b, err := segment.NewBuilder(r.fs, r.path(repairDir), id, segment.Config{
 		Dim: c.record.Dim, Profile: profile, RetainRaw: c.record.RetainRaw,
-		Codebook: s.codebook, Routing: s.routing, CollectionID: c.record.ID,
+		Codebook: s.codebook, Routing: s.routing, CollectionID: c.record.ID, Indexes: c.record.Indexes,
 	})
 	if err != nil {
 		return nil, 0, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -128,8 +129,8 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 		return lost(err)
 	}
 	cells := 0
-	if as := rec.written().codebook; as != reader.Meta().CodebookID {
-		return lost(fmt.Errorf("it is encoded with codebook %d, the collection's record says %d", reader.Meta().CodebookID, as))
+	if rec.Codebook != reader.Meta().CodebookID {
+		return lost(fmt.Errorf("it is encoded with codebook %d, the collection's record says %d", reader.Meta().CodebookID, rec.Codebook))
 	}
 	var broken error
 	if rec.Codebook != 0 {
@@ -139,17 +140,23 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 		if s.routing, err = load(r.db, segment.RoutingKey(c.record.ID, rec.Routing), codec.DecodeRouting); err != nil {
 			return lost(fmt.Errorf("its routing %d: %w", rec.Routing, err))
 		}
-		routing, ok := s.routing.For(s.codebook)
-		if !ok {
-			return lost(fmt.Errorf("its routing %d is of codebook %d, not %d", rec.Routing, s.routing.CodebookID, rec.Codebook))
-		}
-		s.routing = routing
 		cells = s.codebook.NumCells()
-		s.postings, broken = reader.LoadPostings(rec.written().routing)
+		s.postings, broken = reader.LoadPostings(rec.Routing)
 	}
 	s.reader, s.live = reader, segment.NewBitset(reader.Len(), true)
 	if broken == nil {
-		broken = reader.Verify(ctx, cells, s.postings, r.stale(rec)...)
+		want := segment.Contents{Cells: cells, Postings: s.postings, Stale: r.stale(rec)}
+		for _, id := range rec.Indexes {
+			x, err := reader.LoadAttributeIndex(id)
+			if err != nil {
+				broken = err
+				break
+			}
+			want.Indexes = append(want.Indexes, x)
+		}
+		if broken == nil {
+			broken = reader.Verify(ctx, want)
+		}
 	}
 	if broken != nil {
 		r.scanDocuments(c, s, where, broken)
@@ -159,15 +166,24 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 	return ctx.Err()
 }
 
-// stale are the routings of postings that a segment has and does not use.
-func (r *repair) stale(rec segmentRecord) (out []uint32) {
+// stale are the postings and attribute indexes that a segment has and does not use.
+func (r *repair) stale(rec segmentRecord) (out []segment.KeyRange) {
+	indexes, err := segment.ListAttributeIndexes(r.db, rec.ID)
+	if err != nil {
+		return nil // Verify finds it too
+	}
+	for _, id := range indexes {
+		if !slices.Contains(rec.Indexes, id) {
+			out = append(out, segment.AttributeIndexSpan(rec.ID, id))
+		}
+	}
 	routings, err := segment.ListPostings(r.db, rec.ID)
 	if err != nil {
 		return nil // Verify finds it too
 	}
 	for _, routing := range routings {
-		if routing != rec.written().routing {
-			out = append(out, routing)
+		if routing != rec.Routing {
+			out = append(out, segment.PostingsSpan(rec.ID, routing))
 		}
 	}
 	return out

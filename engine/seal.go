@@ -10,7 +10,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
-	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
 )
@@ -90,7 +89,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 	}
 	for _, j := range jobs {
 		if j.meta.Docs > 0 {
-			if j.open, err = e.openSegment(j.meta.ID, j.mt.space.versions(), j.mt.space); err != nil {
+			if j.open, err = e.openSegment(j.meta.ID, j.mt.space, j.meta.Indexes); err != nil {
 				return err
 			}
 		}
@@ -212,7 +211,7 @@ func (e *Engine) build(ctx context.Context, j *sealJob) (paths []string, err err
 	if j.view.live != nil && j.view.live.Count() == 0 {
 		return nil, nil
 	}
-	b, err := segment.NewBuilder(e.fs, e.asideDir(), j.meta.ID, j.mt.space.segmentConfig())
+	b, err := segment.NewBuilder(e.fs, e.asideDir(), j.meta.ID, j.col.segmentConfig(j.mt.space))
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +224,7 @@ func (e *Engine) build(ctx context.Context, j *sealJob) (paths []string, err err
 		if !j.view.isLive(ord) {
 			continue
 		}
-		if err := pace.Point(ctx); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		doc := segment.Document{

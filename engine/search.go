@@ -8,12 +8,17 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/query"
+	"github.com/colbertdb-go/colbertdb/query/filter"
 )
 
 // Types of package query that belong to the API.
 type (
 	// Filter is a condition on attributes.
-	Filter = query.Filter
+	Filter = filter.Filter
+	// FilterPlan says how a filter was evaluated.
+	FilterPlan = filter.Plan
+	// FilterCondition is one comparison of a FilterPlan.
+	FilterCondition = filter.ConditionPlan
 	// Effort trades time for recall.
 	Effort = query.Effort
 	// Explain tells which document token matched each query token.
@@ -33,11 +38,13 @@ const (
 // MaxK is the greatest K of a search.
 const MaxK = query.MaxK
 
-// ParseFilter reads a filter's JSON form, such as {"gte": {"year": 2020}}.
-func ParseFilter(b []byte) (*Filter, error) { return query.ParseFilter(b) }
+// ParseFilter reads a filter in its text form, such as year >= 2020 and lang = "en",
+// or in its JSON form, such as {"gte": {"year": 2020}}. Errors wrap ErrFilter and
+// say where they are. Package query/filter has the language.
+func ParseFilter(s string) (*Filter, error) { return filter.Parse(s) }
 
-// ParseFilterText reads a filter's text form, such as year >= 2020 and lang = "en".
-func ParseFilterText(s string) (*Filter, error) { return query.ParseFilterText(s) }
+// ErrFilter is wrapped by every error about a filter's form.
+var ErrFilter = filter.ErrInvalid
 
 // ParseEffort reads "fast", "default", "high" or "full".
 func ParseEffort(s string) (Effort, error) { return query.ParseEffort(s) }
@@ -71,7 +78,7 @@ type SearchRequest struct {
 	// MinSeq is a sequence number whose change the search must see: it waits for
 	// it, or fails with ErrNotVisible when the context ends. Default: none.
 	MinSeq uint64
-	// Explain fills in Hit.Explain.
+	// Explain fills in Hit.Explain and SearchResult.Filter.
 	Explain bool
 }
 
@@ -86,6 +93,10 @@ type SearchResult struct {
 	Documents, Candidates, Scored int
 	// Exhaustive: every matching document was scored.
 	Exhaustive bool
+	// Filter says how the filter was evaluated, which of its conditions an index
+	// answered and of how many documents the attributes were read; nil without a
+	// filter or without Explain.
+	Filter *FilterPlan
 	// Seq is the newest change that the search saw.
 	Seq uint64
 	// QueryTokens are the pieces of a text query, one a token vector, for
@@ -155,7 +166,7 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 	}
 	out := &SearchResult{
 		Documents: documents, Candidates: r.Candidates, Scored: r.Scored,
-		Exhaustive: r.Exhaustive, Seq: v.seq, QueryTokens: tokens,
+		Exhaustive: r.Exhaustive, Filter: r.Filter, Seq: v.seq, QueryTokens: tokens,
 	}
 	fetching := time.Now()
 	if out.Hits, err = fetch(srcs, r.Hits); err != nil {

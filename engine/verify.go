@@ -98,13 +98,13 @@ func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyR
 		if s.space.coded() {
 			cells = s.space.codebook.NumCells()
 		}
-		var stale []uint32
+		want := segment.Contents{Cells: cells, Postings: s.postings, Indexes: s.indexes}
 		for _, o := range e.obsolete.items() {
 			if o.id == s.Meta().ID {
-				stale = append(stale, o.routing)
+				want.Stale = append(want.Stale, o.span())
 			}
 		}
-		problem(s.Verify(ctx, cells, s.postings, stale...))
+		problem(s.Verify(ctx, want))
 		if err := ctx.Err(); err != nil {
 			return err
 		}

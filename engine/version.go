@@ -31,6 +31,7 @@ type segView struct {
 	live     *segment.Bitset   // nil: all live
 	space    *space            // that it is in
 	postings *segment.Postings // of that space, nil while flat
+	indexes  []*segment.AttributeIndex
 }
 
 var _ query.Source = segView{}
@@ -52,7 +53,7 @@ func (s segView) Postings() query.Lister {
 // input is the segment as a merge reads it.
 func (s segView) input() compaction.Input {
 	return compaction.Input{
-		Reader: s.Reader, Live: s.live, Codebook: s.space.codebook, Routing: s.space.routingID(),
+		Reader: s.Reader, Live: s.live, Codebook: s.space.codebook,
 		Postings: s.postings, Representation: s.space.representation(),
 	}
 }
@@ -73,6 +74,9 @@ func (s segView) bytes() int64 {
 	n := s.Meta().Bytes
 	if s.postings != nil {
 		n += s.postings.Meta().Bytes
+	}
+	for _, x := range s.indexes {
+		n += x.Bytes()
 	}
 	return n
 }

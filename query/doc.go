@@ -20,5 +20,5 @@
 //   - A Source does not change while a search reads it.
 //
 // Open searcher.go first; candidates.go for probing and accumulation,
-// params.go for the budgets, filter.go for attribute filters.
+// params.go for the budgets, package filter for conditions on attributes.
 package query

@@ -3,9 +3,11 @@ package query
 import (
 	"errors"
 	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/query/filter"
 )
 
-// ErrInvalid is wrapped by errors about parameters and filters.
+// ErrInvalid is wrapped by errors about parameters.
 var ErrInvalid = errors.New("colbertdb: invalid search")
 
 // Effort trades time for recall.
@@ -48,8 +50,8 @@ type Params struct {
 	// raises NProbe raises NA with it: more probes alone can lower recall.
 	Cells, NProbe, NA, NFullScores int
 	// Filter restricts the hits. Default: none.
-	Filter *Filter
-	// Explain asks for the matching tokens of each hit.
+	Filter *filter.Filter
+	// Explain asks for the matching tokens of each hit, and for Result.Filter.
 	Explain bool
 	// GroupBy names an attribute: one hit for each of its values, with the
 	// GroupSize best documents of the group. Documents without the attribute are

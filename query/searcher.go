@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/query/filter"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -26,6 +27,9 @@ type Result struct {
 	Exhaustive bool
 	// Postings were read, Candidates found by them, Scored on the deciding plane.
 	Postings, Candidates, Scored int
+	// Filter says how the filter was evaluated; nil without one, or without
+	// Params.Explain.
+	Filter *filter.Plan
 	// Params are the parameters in force.
 	Params Params
 }
@@ -56,6 +60,7 @@ type Searcher struct {
 	scorer  *codec.Scorer
 	buf     segment.Buffer
 	allowed []*segment.Bitset
+	filters filter.Evaluator
 	matches int // documents allowed, over all sources
 	clock   time.Time
 	res     *Result
@@ -149,17 +154,17 @@ func (s *Searcher) stage(name string) {
 // allow finds the documents that may be hits, and counts them.
 func (s *Searcher) allow(ctx context.Context) error {
 	s.allowed, s.matches = s.allowed[:0], 0
+	s.filters.Reset()
+	if s.p.Explain && s.p.Filter != nil {
+		s.res.Filter = new(filter.Plan)
+	}
 	for _, src := range s.sources {
 		bits := src.Live()
 		if s.p.Filter != nil {
-			match, err := s.p.Filter.bits(ctx, src)
-			if err != nil {
+			var err error
+			if bits, err = s.filters.Select(ctx, s.p.Filter, src, s.res.Filter); err != nil {
 				return err
 			}
-			if bits != nil {
-				match = match.And(bits)
-			}
-			bits = match
 		}
 		s.allowed = append(s.allowed, bits)
 		if bits == nil {
@@ -392,7 +397,7 @@ func (s *Searcher) group(found []candidate) ([]Hit, error) {
 			return nil, err
 		}
 		h := s.hit(c)
-		h.Group = attribute(attrs, s.p.GroupBy)
+		h.Group = groupOf(attrs, s.p.GroupBy)
 		i, ok := at[h.Group]
 		if !ok || h.Group == "" {
 			if len(groups) >= s.p.K {

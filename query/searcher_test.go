@@ -14,6 +14,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/internal/simd"
+	"github.com/colbertdb-go/colbertdb/query/filter"
 )
 
 // narrow are budgets that force the whole pipeline upon a small collection.
@@ -30,7 +31,7 @@ func TestExactSearchIsBruteForce(t *testing.T) {
 		}
 		q := testQuery(t, r, rapid.SampledFrom([]int{1, 2, 16, 17, 32, 40}).Draw(rt, "tokens"))
 		k := rapid.IntRange(1, 70).Draw(rt, "k")
-		var f *Filter
+		var f *filter.Filter
 		allowed := func(testDoc) bool { return true }
 		if rapid.Bool().Draw(rt, "filtered") {
 			f = mustFilter(t, `parity = "odd"`)

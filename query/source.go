@@ -1,9 +1,8 @@
 package query
 
 import (
-	"context"
-
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/query/filter"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -13,17 +12,11 @@ type Source interface {
 	// Space is how its documents are encoded. Sources of one search may have
 	// different ones, as far as their scores are comparable.
 	Space() *Space
-	// Len is the number of documents; ordinals are below it.
-	Len() int
-	// Live says which documents exist; nil: all.
-	Live() *segment.Bitset
+	filter.Source
 	// ExternalID is the id that the user gave a document.
 	ExternalID(ord int) string
 	// Tokens is the number of token vectors of a document.
 	Tokens(ord int) int
-	// EachAttributes calls f with the attributes of every document in order;
-	// they are valid during the call.
-	EachAttributes(ctx context.Context, f func(ord int, attrs []byte) error) error
 	// Attributes returns those of one document, nil without.
 	Attributes(ord int) ([]byte, error)
 	// View returns what scoring on plane p needs, valid until buf has served

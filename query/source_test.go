@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/query/filter"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -62,8 +63,13 @@ func (s *testSource) ExternalID(ord int) string          { return s.docs[ord].id
 func (s *testSource) Tokens(ord int) int                 { return s.docs[ord].enc.Tokens }
 func (s *testSource) Attributes(ord int) ([]byte, error) { return []byte(s.docs[ord].attrs), nil }
 
-func (s *testSource) EachAttributes(ctx context.Context, f func(int, []byte) error) error {
+func (s *testSource) AttributeIndex(string) filter.Index { return nil }
+
+func (s *testSource) EachAttributes(ctx context.Context, which *segment.Bitset, f func(int, []byte) error) error {
 	for ord, d := range s.docs {
+		if which != nil && !which.Get(ord) {
+			continue
+		}
 		if err := f(ord, []byte(d.attrs)); err != nil {
 			return err
 		}
@@ -94,6 +100,15 @@ func (s *testSource) List(c uint32) segment.List {
 		bits[o/64] |= 1 << (o % 64)
 	}
 	return segment.List{Bits: bits}
+}
+
+func mustFilter(tb testing.TB, text string) *filter.Filter {
+	tb.Helper()
+	f, err := filter.Parse(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f
 }
 
 // spread deals documents over n sources, each with its postings.

@@ -61,15 +61,6 @@ func (b *Bitset) Clone() *Bitset {
 // Equal reports whether two sets over the same ordinals are the same.
 func (b *Bitset) Equal(o *Bitset) bool { return slices.Equal(b.words, o.words) }
 
-// And returns the intersection of two sets over the same ordinals.
-func (b *Bitset) And(o *Bitset) *Bitset {
-	out := b.Clone()
-	for i := range out.words {
-		out.words[i] &= o.words[i]
-	}
-	return out
-}
-
 // EachChange calls f for every ordinal of n that is in one of two sets and not in
 // the other, and says whether it is in the second. A nil set has them all. It
 // costs a step for each word of the sets and each difference.

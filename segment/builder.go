@@ -24,6 +24,7 @@ type Config struct {
 	Codebook     *codec.Codebook // nil: flat
 	Routing      *codec.Routing  // nil: flat
 	CollectionID uint32
+	Indexes      []IndexSpec // of attributes
 }
 
 // Document is one document of a segment.
@@ -49,6 +50,7 @@ type Builder struct {
 	docs  *docTableWriter
 	text  *textWriter
 	posts *PostingsBuilder // nil for a flat segment
+	index []*AttributeIndexBuilder
 	err   error
 }
 
@@ -74,10 +76,17 @@ func NewBuilder(fs vfs.FS, dir string, id ID, cfg Config) (*Builder, error) {
 		}
 		b.meta.CodebookID = cfg.Codebook.ID
 		b.meta.Residuals = new(codec.ResidualStats)
-		b.posts = NewPostingsBuilder(cfg.Routing, cfg.Codebook.ID)
+		b.posts = NewPostingsBuilder(cfg.Routing)
 	}
 	for _, c := range columnOrder {
 		b.cols = append(b.cols, &columnWriter{files: &b.files, column: c, rule: ruleOf(c, b.meta.stride(c))})
+	}
+	var err error
+	if b.index, err = newIndexBuilders(cfg.Indexes); err != nil {
+		return nil, err
+	}
+	for _, s := range cfg.Indexes {
+		b.meta.Indexes = append(b.meta.Indexes, s.ID)
 	}
 	b.docs = &docTableWriter{w: b.column(colDocs)}
 	b.text = &textWriter{w: b.column(colText)}
@@ -85,7 +94,7 @@ func NewBuilder(fs vfs.FS, dir string, id ID, cfg Config) (*Builder, error) {
 }
 
 // columnOrder is the order of keys.
-var columnOrder = []column{colA, colB, colC, colDocs, colMeta, colPostings, colRaw, colText, colCodes}
+var columnOrder = []column{colA, colB, colC, colDocs, colIndex, colMeta, colPostings, colRaw, colText, colCodes}
 
 func (b *Builder) column(c column) *columnWriter {
 	return b.cols[slices.Index(columnOrder, c)]
@@ -134,6 +143,9 @@ func (b *Builder) add(d Document) error {
 			return fmt.Errorf("colbertdb: document %q: %w", d.ID, err)
 		}
 		b.meta.Residuals.AddNorms(d.Encoded.Norms, b.cfg.Codebook)
+	}
+	for _, x := range b.index {
+		x.Add(d.Attributes)
 	}
 	if err := b.text.add(ordinal, d.Text, d.Attributes); err != nil {
 		return err
@@ -191,11 +203,16 @@ func (b *Builder) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, x := range b.index {
+		if err := x.write(b.column(colIndex)); err != nil {
+			return err
+		}
+	}
 	for _, w := range b.cols {
 		if err := w.flush(); err != nil {
 			return err
 		}
-		if w.column != colPostings {
+		if !w.column.apart() {
 			b.meta.Bytes += w.bytes
 		}
 	}

@@ -49,6 +49,10 @@ func (r chunkRule) starts(tokenStart []int64) []uint32 {
 	return out
 }
 
+// apart reports whether a column comes and goes while the segment stays: the
+// metadata does not count it.
+func (c column) apart() bool { return c == colPostings || c == colIndex }
+
 func columnByName(name string) column {
 	for c, n := range columnNames {
 		if n == name {

@@ -161,7 +161,7 @@ func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 		if err := db.Delete([]byte(key), nil); err != nil {
 			t.Fatal(err)
 		}
-		err := r.Verify(ctx, f.cells(), p)
+		err := r.Verify(ctx, segment.Contents{Cells: f.cells(), Postings: p})
 		var damage *segment.CorruptionError
 		if !errors.As(err, &damage) || !strings.Contains(damage.Where, "segment 2, column ") || !strings.Contains(damage.Error(), "missing") {
 			t.Errorf("%q deleted: %v", key, err)
@@ -175,14 +175,14 @@ func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 		if err := db.Set([]byte(key), values[string(span.Start)+"M\x00\x00\x00\x00\x00\x00\x00\x00"], nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Verify(ctx, f.cells(), p); !errors.Is(err, segment.ErrCorruption) {
+		if err := r.Verify(ctx, segment.Contents{Cells: f.cells(), Postings: p}); !errors.Is(err, segment.ErrCorruption) {
 			t.Errorf("stray key %q: %v", key, err)
 		}
 		if err := db.Delete([]byte(key), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := r.Verify(ctx, f.cells(), p); err != nil {
+	if err := r.Verify(ctx, segment.Contents{Cells: f.cells(), Postings: p}); err != nil {
 		t.Errorf("restored segment: %v", err)
 	}
 	// Every place is named, not only the first.
@@ -191,7 +191,7 @@ func TestVerifyFindsMissingAndStrayChunks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err = r.Verify(ctx, f.cells(), p)
+	err = r.Verify(ctx, segment.Contents{Cells: f.cells(), Postings: p})
 	for _, want := range []string{"column a, chunk 0.0", "column text, chunk 0.0"} {
 		if !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%q is not in %v", want, err)

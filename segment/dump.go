@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -127,6 +128,29 @@ func (p *Postings) Dump(w io.Writer) error {
 		fmt.Fprintf(w, "%8d  %d:", c, l.Len())
 		l.Each(func(ord uint16) { fmt.Fprintf(w, " %d", ord) })
 		fmt.Fprintln(w)
+	}
+	return nil
+}
+
+// Dump prints the values of an attribute index with their documents.
+func (x *AttributeIndex) Dump(w io.Writer) error {
+	fmt.Fprintf(w, "index %d of attribute %q: %d values, %d postings, %d bytes\n", x.meta.ID, x.meta.Path, x.Values(), x.meta.Postings, x.meta.Bytes)
+	line := func(name string, list int) {
+		l := x.list(list)
+		fmt.Fprintf(w, "%s  %d:", name, l.Len())
+		l.Each(func(ord uint16) { fmt.Fprintf(w, " %d", ord) })
+		fmt.Fprintln(w)
+	}
+	for kind, name := range []string{"exists", "odd", "null", "false", "true"} {
+		if i := x.special[kind]; i > 0 {
+			line(name, i-1)
+		}
+	}
+	for i, f := range x.numbers {
+		line(strconv.FormatFloat(f, 'g', -1, 64), x.first+i)
+	}
+	for i := range x.ends {
+		line(strconv.Quote(string(x.text(i))), x.first+len(x.numbers)+i)
 	}
 	return nil
 }

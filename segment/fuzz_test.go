@@ -14,6 +14,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/internal/attribute"
 	"github.com/colbertdb-go/colbertdb/internal/envelope"
 )
 
@@ -247,6 +248,46 @@ func FuzzKeys(f *testing.F) {
 		for _, other := range [][]byte{ManifestKey(), CollectionKey(ca), CodebookKey(ca, cb), RoutingKey(ca, cb), DeletesKey(ia, 1), sa} {
 			if bytes.Equal(ka, other) || in(other, DocumentKeys(ca)) {
 				t.Errorf("%q among document keys", other)
+			}
+		}
+	})
+}
+
+// Whatever the chunks of an attribute index hold, reading them ends in an index
+// of the segment's documents or in an error, in memory that is in proportion.
+func FuzzAttributeIndex(f *testing.F) {
+	b, err := NewAttributeIndexBuilder(IndexSpec{ID: 1, Path: "a"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, a := range []string{`{"a":1}`, `{"a":[-2.5,"go",true]}`, `{"a":null}`, `{}`, `{"a":"gone"}`} {
+		b.Add([]byte(a))
+	}
+	m, chunks := b.chunks()
+	for _, c := range chunks {
+		f.Add(c, m.Values, m.Postings, m.Docs)
+	}
+	f.Add([]byte{0, 1, 0, 0xff, 0xff, 3}, 1, int64(65535), 65536)
+	f.Fuzz(func(t *testing.T, chunk []byte, values int, postings int64, docs int) {
+		if docs < 1 || docs > MaxDocuments {
+			return
+		}
+		d := &indexDecoder{x: &AttributeIndex{meta: &indexMeta{ID: 1, Path: "a", Docs: docs, Values: values, Postings: postings, Chunks: 1}, start: []uint32{0}, dense: map[int][]uint64{}}}
+		if d.chunk(chunk) != nil || d.finish() != nil {
+			return
+		}
+		if n := d.x.MemoryBytes(); n > int64(64+20*len(chunk)) {
+			t.Errorf("%d bytes of memory for %d stored", n, len(chunk))
+		}
+		var w bytes.Buffer
+		if err := d.x.Dump(&w); err != nil {
+			t.Error(err)
+		}
+		must, may := NewBitset(docs, false), NewBitset(docs, false)
+		for op := attribute.In; op <= attribute.Exists; op++ {
+			for _, v := range []attribute.Value{{Kind: attribute.Number, Num: 1}, {Kind: attribute.String, Str: []byte("go")}, {Kind: attribute.Null}} {
+				test := attribute.NewTest(op, v)
+				d.x.Select(&test, must, may)
 			}
 		}
 	})

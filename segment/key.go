@@ -27,6 +27,7 @@ type DocNum uint64
 //	d/ <segment u64> <version u64>         delete set
 //	s/ <segment u64> <column> <ordinal u32> <token u32>   segment data
 //	s/ <segment u64> P <routing u32> <chunk u32>          its postings, a version
+//	s/ <segment u64> I <index u32> <chunk u32>            an attribute index
 const (
 	manifestPrefix   = "m/"
 	aliasPrefix      = "a/"
@@ -156,6 +157,11 @@ func PostingsSpan(id ID, routing uint32) KeyRange {
 	return prefixRange(binary.BigEndian.AppendUint32(append(segmentKeys(id), byte(colPostings)), routing))
 }
 
+// AttributeIndexSpan is the range of one of a segment's attribute indexes.
+func AttributeIndexSpan(id ID, index uint32) KeyRange {
+	return prefixRange(binary.BigEndian.AppendUint32(append(segmentKeys(id), byte(colIndex)), index))
+}
+
 // column is the byte that tells a segment's columns apart; keys sort by it.
 type column byte
 
@@ -164,6 +170,7 @@ const (
 	colB        column = 'B' // plane B
 	colC        column = 'C' // int8 originals
 	colDocs     column = 'D' // document table
+	colIndex    column = 'I' // attribute indexes
 	colMeta     column = 'M' // Meta
 	colPostings column = 'P' // posting lists
 	colRaw      column = 'R' // float16 originals
@@ -173,14 +180,14 @@ const (
 
 var columnNames = map[column]string{
 	colA: "a", colB: "b", colC: "c", colCodes: "codes", colRaw: "raw",
-	colDocs: "documents", colMeta: "meta", colPostings: "postings", colText: "text",
+	colDocs: "documents", colIndex: "attributes", colMeta: "meta", colPostings: "postings", colText: "text",
 }
 
 func (c column) String() string { return columnNames[c] }
 
 // chunkKey is the key of the chunk that starts with a token of a document.
 // Columns that are not cut by documents count their chunks in ordinal; postings
-// have their routing there and count in token.
+// have their routing there and attribute indexes their id, and count in token.
 func chunkKey(id ID, c column, ordinal, token uint32) []byte {
 	key := append(segmentKeys(id), byte(c))
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(key, ordinal), token)
@@ -225,7 +232,12 @@ func ListIDs(db *pebble.DB) (ids []ID, err error) {
 
 // ListPostings returns the routings that a segment has postings of in the store.
 func ListPostings(db *pebble.DB, id ID) (routings []uint32, err error) {
-	span := prefixRange(append(segmentKeys(id), byte(colPostings)))
+	return listVersions(db, id, colPostings)
+}
+
+// listVersions returns what a column of a segment has several of in the store.
+func listVersions(db *pebble.DB, id ID, c column) (versions []uint32, err error) {
+	span := prefixRange(append(segmentKeys(id), byte(c)))
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
 		return nil, err
@@ -234,14 +246,14 @@ func ListPostings(db *pebble.DB, id ID) (routings []uint32, err error) {
 	for ok := it.First(); ok; {
 		key := it.Key()
 		if len(key) != len(span.Start)+8 {
-			return routings, corrupt("postings keys", 0, "key %q has %d bytes", key, len(key))
+			return versions, corrupt(c.String()+" keys", 0, "key %q has %d bytes", key, len(key))
 		}
-		routing := binary.BigEndian.Uint32(key[len(span.Start):])
-		routings = append(routings, routing)
-		ok = it.SeekGE(PostingsSpan(id, routing).End)
+		version := binary.BigEndian.Uint32(key[len(span.Start):])
+		versions = append(versions, version)
+		ok = it.SeekGE(prefixRange(key[: len(span.Start)+4 : len(span.Start)+4]).End)
 	}
 	if err := it.Error(); err != nil {
-		return routings, readError("postings keys", err)
+		return versions, readError(c.String()+" keys", err)
 	}
-	return routings, nil
+	return versions, nil
 }

@@ -27,9 +27,12 @@ type Meta struct {
 	MaxSeq     uint64             `json:"max_seq"`
 	CodebookID uint32             `json:"codebook"` // 0: flat
 	Columns    []codec.ColumnSpec `json:"columns"`
-	Bytes      int64              `json:"bytes"` // of all values but this one and postings
+	Bytes      int64              `json:"bytes"` // of all values but this one, postings and attribute indexes
 	TextBlocks int                `json:"text_blocks"`
 	DocChunks  int                `json:"doc_chunks"`
+	// Indexes are the attribute indexes that it was built with. Which it has now,
+	// the collection's record says.
+	Indexes []uint32 `json:"indexes,omitempty"`
 	// Residuals says how far the documents lie from the codebook's cells; nil
 	// for a flat segment.
 	Residuals *codec.ResidualStats `json:"residuals,omitempty"`

@@ -99,7 +99,7 @@ func TestPostingsEqualRoaring(t *testing.T) {
 	if p.Total() != total || p.Centroids() != centroids || p.List(centroids).Len() != 0 || p.List(1<<32-1).Len() != 0 {
 		t.Errorf("%d postings, want %d; %d centroids", p.Total(), total, p.Centroids())
 	}
-	if err := reader.Verify(ctx, 4, p); err != nil {
+	if err := reader.Verify(ctx, segment.Contents{Cells: 4, Postings: p}); err != nil {
 		t.Error(err)
 	}
 	p.Bitmap(64).Remove(5) // a copy

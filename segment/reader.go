@@ -119,12 +119,16 @@ func (r *Reader) Attributes(ord int) ([]byte, error) {
 	return bytes.Clone(attrs), err
 }
 
-// EachAttributes calls f with the attributes of every document in order,
-// reading each text block once; they are valid during the call.
-func (r *Reader) EachAttributes(ctx context.Context, f func(ord int, attrs []byte) error) error {
+// EachAttributes calls f with the attributes of the documents in a set, nil: of
+// all, in order, reading each text block once and only where it holds one of them;
+// they are valid during the call.
+func (r *Reader) EachAttributes(ctx context.Context, which *Bitset, f func(ord int, attrs []byte) error) error {
 	for block, first := range r.textStart {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if which != nil && !which.Any(int(first), r.blockEnd(block)) {
+			continue
 		}
 		raw, err := r.textBlock(block)
 		if err != nil {
@@ -132,8 +136,10 @@ func (r *Reader) EachAttributes(ctx context.Context, f func(ord int, attrs []byt
 		}
 		for ord := int(first); ord < r.blockEnd(block); ord++ {
 			n, m := r.docs.textLen[ord], r.docs.attrLen[ord]
-			if err := f(ord, raw[n:n+m]); err != nil {
-				return err
+			if which == nil || which.Get(ord) {
+				if err := f(ord, raw[n:n+m]); err != nil {
+					return err
+				}
 			}
 			raw = raw[n+m:]
 		}

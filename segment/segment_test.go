@@ -156,7 +156,7 @@ func (f *fixture) check(t *testing.T, r *segment.Reader) {
 		t.Error("found a number that is not there")
 	}
 	n := 0
-	err := r.EachAttributes(ctx, func(ord int, attrs []byte) error {
+	err := r.EachAttributes(ctx, nil, func(ord int, attrs []byte) error {
 		if ord != n || string(attrs) != string(f.docs[ord].Attributes) {
 			t.Errorf("attributes of %d: %d %s", n, ord, attrs)
 		}
@@ -221,7 +221,7 @@ func (f *fixture) verify(r *segment.Reader) error {
 	if err != nil {
 		return err
 	}
-	return r.Verify(ctx, f.cells(), p)
+	return r.Verify(ctx, segment.Contents{Cells: f.cells(), Postings: p})
 }
 
 func (f *fixture) checkPostings(t *testing.T, r *segment.Reader) {
@@ -298,7 +298,7 @@ func TestDensePostings(t *testing.T) {
 	if dense == 0 {
 		t.Error("no list is dense: the test has no power")
 	}
-	if err := reader.Verify(ctx, cb.NumCells(), p); err != nil {
+	if err := reader.Verify(ctx, segment.Contents{Cells: cb.NumCells(), Postings: p}); err != nil {
 		t.Error(err)
 	}
 }
@@ -404,8 +404,32 @@ func TestBitset(t *testing.T) {
 				t.Fatalf("%d of %d", i, n)
 			}
 		}
-		if both := back.And(segment.NewBitset(n, false)); both.Count() != 0 {
-			t.Error("and")
+		all, none := segment.NewBitset(n, true), segment.NewBitset(n, false)
+		if back.CountIn(nil) != live.Count() || back.CountIn(none) != 0 || back.CountIn(all) != live.Count() {
+			t.Error("counts of intersections")
+		}
+		rest := back.Clone()
+		rest.Complement()
+		if rest.Count() != n-live.Count() || rest.CountIn(back) != 0 {
+			t.Error("complement")
+		}
+		rest.UnionWith(back)
+		if !rest.Equal(all) {
+			t.Error("union")
+		}
+		rest.Subtract(back)
+		rest.IntersectWith(back)
+		if !rest.Equal(none) {
+			t.Error("difference and intersection")
+		}
+		for _, r := range [][2]int{{0, n}, {0, 1}, {n - 1, n}, {1, 3}, {n / 2, n}} {
+			want := false
+			for i := r[0]; i < min(r[1], n); i++ {
+				want = want || back.Get(i)
+			}
+			if got := back.Any(r[0], min(r[1], n)); got != want {
+				t.Errorf("any of %v: %t", r, got)
+			}
 		}
 	}
 }

@@ -16,12 +16,10 @@ import (
 // Verify reads every byte of the segment: that each chunk that the metadata and
 // the document table call for is there, whole and of the right size, and no
 // other; that codes are below the number of cells; that text blocks decompress
-// to their length; that posting lists fit the documents. It returns all that is
-// wrong, joined, each a CorruptionError that names column and chunk.
-//
-// The postings in use are p, nil for a flat segment; those of the routings in
-// stale are on their way out and are passed over.
-func (r *Reader) Verify(ctx context.Context, cells int, p *Postings, stale ...uint32) (err error) {
+// to their length; that posting lists fit the documents; that attribute indexes
+// are what the attributes call for. It returns all that is wrong, joined, each a
+// CorruptionError that names column and chunk.
+func (r *Reader) Verify(ctx context.Context, want Contents) (err error) {
 	span := Span(r.meta.ID)
 	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
@@ -32,18 +30,18 @@ func (r *Reader) Verify(ctx context.Context, cells int, p *Postings, stale ...ui
 	var total int64
 	it.First()
 	surplus := func(key []byte) {
-		for _, routing := range stale {
-			if span := PostingsSpan(r.meta.ID, routing); bytes.HasPrefix(key, span.Start) {
+		for _, span := range want.Stale {
+			if bytes.HasPrefix(key, span.Start) {
 				return
 			}
 		}
 		errs = append(errs, corrupt(describe(key), 0, "does not belong to the segment"))
 	}
-	for want := range r.chunks(p) {
+	for ref := range r.chunks(&want) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		key := chunkKey(r.meta.ID, want.column, want.ordinal, want.token)
+		key := chunkKey(r.meta.ID, ref.column, ref.ordinal, ref.token)
 		for ; it.Valid() && slices.Compare(it.Key(), key) < 0; it.Next() {
 			surplus(it.Key())
 		}
@@ -57,10 +55,10 @@ func (r *Reader) Verify(ctx context.Context, cells int, p *Postings, stale ...ui
 		val, err := it.ValueAndErr()
 		if err != nil {
 			errs = append(errs, readError(describe(key), err))
-		} else if err := r.verifyChunk(want, key, val, cells); err != nil {
+		} else if err := r.verifyChunk(ref, key, val, want.Cells); err != nil {
 			errs = append(errs, err)
 		}
-		if want.column != colMeta && want.column != colPostings {
+		if ref.column != colMeta && !ref.column.apart() {
 			total += int64(len(val))
 		}
 		it.Next()
@@ -74,7 +72,21 @@ func (r *Reader) Verify(ctx context.Context, cells int, p *Postings, stale ...ui
 	if len(errs) == 0 && total != r.meta.Bytes {
 		errs = append(errs, corrupt(fmt.Sprintf("segment %d", r.meta.ID), 0, "%d bytes, metadata says %d", total, r.meta.Bytes))
 	}
-	return errors.Join(append(errs, r.verifyPostings(p))...)
+	errs = append(errs, r.verifyPostings(want.Postings))
+	if errors.Join(errs...) == nil { // else the attributes may not be readable
+		for _, x := range want.Indexes {
+			errs = append(errs, r.verifyIndex(ctx, x))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Contents is what a segment is to have beside its own metadata's columns.
+type Contents struct {
+	Cells    int               // of its codebook, 0 for a flat segment
+	Postings *Postings         // in use; nil for a flat segment
+	Indexes  []*AttributeIndex // in use, ascending ids
+	Stale    []KeyRange        // of others, which are on their way out
 }
 
 // chunkRef is a chunk that a segment must have.
@@ -85,7 +97,7 @@ type chunkRef struct {
 }
 
 // chunks yields the chunks of a segment in key order.
-func (r *Reader) chunks(p *Postings) iter.Seq[chunkRef] {
+func (r *Reader) chunks(want *Contents) iter.Seq[chunkRef] {
 	return func(yield func(chunkRef) bool) {
 		for _, c := range columnOrder {
 			var more bool
@@ -94,8 +106,14 @@ func (r *Reader) chunks(p *Postings) iter.Seq[chunkRef] {
 				more = yield(chunkRef{column: c, size: -1})
 			case colDocs:
 				more = yieldNumbered(yield, c, r.meta.DocChunks, docChunk)
+			case colIndex:
+				more = true
+				for _, x := range want.Indexes {
+					more = more && yieldVersion(yield, c, x.meta.ID, x.meta.Chunks)
+				}
 			case colPostings:
-				more = p == nil || yieldPostings(yield, p.meta)
+				p := want.Postings
+				more = p == nil || yieldVersion(yield, c, p.meta.Routing, p.meta.Chunks)
 			case colText:
 				more = r.yieldText(yield)
 			default:
@@ -117,9 +135,10 @@ func yieldNumbered(yield func(chunkRef) bool, c column, n, step int) bool {
 	return true
 }
 
-func yieldPostings(yield func(chunkRef) bool, m *PostingsMeta) bool {
-	for i := range m.Chunks + 1 {
-		if !yield(chunkRef{column: colPostings, ordinal: m.Routing, token: uint32(i), size: -1}) {
+// yieldVersion yields a header and its chunks.
+func yieldVersion(yield func(chunkRef) bool, c column, version uint32, chunks int) bool {
+	for i := range chunks + 1 {
+		if !yield(chunkRef{column: c, ordinal: version, token: uint32(i), size: -1}) {
 			return false
 		}
 	}

@@ -13,7 +13,7 @@ import (
 type deleteCmd struct {
 	IDs    []string `arg:"" optional:"" name:"id" help:"Document ids. A passage that was split goes with all its windows."`
 	Source string   `placeholder:"INPUT" help:"Everything that index brought from this input."`
-	Filter string   `placeholder:"CONDITION" help:"Every document whose attributes meet the condition, such as lang = \"en\" and year < 2020."`
+	Filter string   `placeholder:"CONDITION" help:"Every document whose attributes meet the condition, such as lang = \"en\" and year < 2020, or in JSON."`
 }
 
 // deleteOutput is the JSON of delete.
@@ -77,9 +77,9 @@ func (c *deleteCmd) Run(a *app) (err error) {
 
 // byFilter deletes what meets the condition.
 func (c *deleteCmd) byFilter(a *app, col *engine.Collection, out *deleteOutput) error {
-	f, err := engine.ParseFilterText(c.Filter)
+	f, err := parseFilter(c.Filter)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	r, err := col.DeleteWhere(a.ctx, f)
 	out.Deleted, out.Seq = r.Deleted, r.Seq

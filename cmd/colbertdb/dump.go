@@ -7,7 +7,7 @@ import (
 )
 
 type dumpCmd struct {
-	What string   `arg:"" help:"manifest, collections, aliases, segments, segment, documents, document, deletes, postings, codebook or log."`
+	What string   `arg:"" help:"manifest, collections, aliases, segments, segment, documents, document, deletes, postings, attributes, codebook or log."`
 	Args []string `arg:"" optional:"" name:"number" help:"Of the segment (and ordinal of the document), or of the collection for codebook."`
 }
 

@@ -40,7 +40,9 @@ type searchOutput struct {
 	Exhaustive bool        `json:"exhaustive"` // every matching document was scored
 	Took       []stageTime `json:"took"`
 	TotalUS    int64       `json:"total_us"`
-	Seq        uint64      `json:"seq"`
+	// Filter says how the filter was evaluated; with --explain.
+	Filter *engine.FilterPlan `json:"filter,omitempty"`
+	Seq    uint64             `json:"seq"`
 }
 
 type stageTime struct {
@@ -139,13 +141,10 @@ func (c *searchCmd) Run(a *app) (err error) {
 }
 
 func parseFilter(s string) (*engine.Filter, error) {
-	switch s = strings.TrimSpace(s); {
-	case s == "":
+	if strings.TrimSpace(s) == "" {
 		return nil, nil
-	case s[0] == '{':
-		return engine.ParseFilter([]byte(s))
 	}
-	return engine.ParseFilterText(s)
+	return engine.ParseFilter(s)
 }
 
 // groupsOf is "path" for a collection whose passages are parts of files, which
@@ -212,6 +211,9 @@ func (v *viewer) output(query string, res *engine.SearchResult) searchOutput {
 		Query: query, Hits: make([]hitOutput, 0, len(res.Hits)), Documents: res.Documents, Candidates: res.Candidates,
 		Scored: res.Scored, Exhaustive: res.Exhaustive, TotalUS: res.Took.Microseconds(), Seq: res.Seq,
 	}
+	if v.explain {
+		out.Filter = res.Filter
+	}
 	for _, s := range res.Stages {
 		out.Took = append(out.Took, stageTime{s.Name, s.Duration.Microseconds()})
 	}
@@ -268,6 +270,9 @@ func (v *viewer) print(a *app, res *engine.SearchResult) {
 	}
 	if len(res.Hits) == 0 {
 		a.note("nothing found")
+	}
+	if v.explain && res.Filter != nil {
+		v.filterPlan(a, res.Filter)
 	}
 	if !a.Quiet {
 		a.printf("%s\n", v.style.Dim(render.Cut(tookLine(res), max(v.width(), 200))))
@@ -338,6 +343,23 @@ func firstOf(names ...string) string {
 		}
 	}
 	return ""
+}
+
+// filterPlan says what the filter left and which of its conditions an index
+// answered.
+func (v *viewer) filterPlan(a *app, p *engine.FilterPlan) {
+	a.printf("%s\n", v.style.Dim(fmt.Sprintf("filter: %s of %s documents match; attributes of %s read",
+		render.Count(int64(p.Matches)), render.Count(int64(p.Documents)), render.Count(int64(p.Scanned)))))
+	for _, c := range p.Conditions {
+		how := fmt.Sprintf("index, %s documents", render.Count(int64(c.Matches)))
+		switch {
+		case c.Indexed == 0:
+			how = fmt.Sprintf("scan: no index; colbertdb attributes --index %q makes one", c.Attribute)
+		case c.Indexed < c.Sources:
+			how += fmt.Sprintf(" in %d of %d segments, the others are scanned", c.Indexed, c.Sources)
+		}
+		a.printf("%s\n", v.style.Dim(render.Clean(fmt.Sprintf("  %s: %s", c.Condition, how))))
+	}
 }
 
 // tookLine is the last line: what was looked at, and how long each stage took.

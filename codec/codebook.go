@@ -56,6 +56,9 @@ func codebookScale(dim int) float32 { return fraction * IntScale(dim) }
 // NumCells returns the number of cells.
 func (cb *Codebook) NumCells() int { return len(cb.Cells) / cb.Dim }
 
+// NumCells returns the number of cells that it has centroids in.
+func (r *Routing) NumCells() int { return len(r.Start) - 1 }
+
 // NumCentroids returns the number of fine centroids.
 func (r *Routing) NumCentroids() int { return len(r.Centroids) / r.Dim }
 

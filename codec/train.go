@@ -74,7 +74,7 @@ func (o TrainOptions) withDefaults(sample Matrix) TrainOptions {
 // Train makes both levels of a codebook from a sample of token vectors by
 // spherical k-means. The result depends on the sample and the options only.
 func Train(ctx context.Context, sample Matrix, o TrainOptions) (*Codebook, *Routing, error) {
-	t, err := newTrainer(sample, &o)
+	t, err := newTrainer(ctx, sample, &o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -109,7 +109,7 @@ func TrainRouting(ctx context.Context, cb *Codebook, sample Matrix, o TrainOptio
 		return nil, fmt.Errorf("%w: sample has dimension %d, the codebook %d", ErrDimension, sample.Dim, cb.Dim)
 	}
 	o.CodebookID = cb.ID
-	t, err := newTrainer(sample, &o)
+	t, err := newTrainer(ctx, sample, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ type trainer struct {
 	cells  []int32 // of each point
 }
 
-func newTrainer(sample Matrix, o *TrainOptions) (*trainer, error) {
+func newTrainer(ctx context.Context, sample Matrix, o *TrainOptions) (*trainer, error) {
 	if err := sample.Validate(); err != nil {
 		return nil, fmt.Errorf("training sample: %w", err)
 	}
@@ -144,6 +144,11 @@ func newTrainer(sample Matrix, o *TrainOptions) (*trainer, error) {
 	t := &trainer{dim: sample.Dim, n: sample.Len(), points: make([]int8, len(sample.Data))}
 	row := Matrix{Dim: t.dim} // one at a time: samples are large
 	for i := range t.n {
+		if i%1024 == 0 {
+			if err := pace.Point(ctx); err != nil {
+				return nil, err
+			}
+		}
 		row.Data = sample.Row(i)
 		simd.QuantizeInt8(t.points[i*t.dim:(i+1)*t.dim], row.Normalized().Data, IntScale(t.dim))
 	}
@@ -182,23 +187,27 @@ func (t *trainer) split() (train, heldOut []int32) {
 // residualNorms measures the distribution that drift is compared with.
 func (t *trainer) residualNorms(cb *Codebook, sample Matrix, heldOut []int32, distortion float64) {
 	stride := max(1, len(heldOut)*t.dim/residualSampleSize)
-	scale := codebookScale(t.dim)
-	row := Matrix{Dim: t.dim}
 	var norms []float32
 	for at := 0; at < len(heldOut); at += stride {
-		i := int(heldOut[at])
-		row.Data = sample.Row(i)
-		cell := cb.cell8(int(t.cells[i]))
-		var norm float64
-		for d, x := range row.Normalized().Data {
-			res := float64(x*scale - float32(cell[d])*cb.step())
-			norm += res * res
-		}
-		norms = append(norms, float32(math.Sqrt(norm/float64(scale*scale)+distortion)))
+		norm := t.residualNorm(cb, sample, heldOut[at])
+		norms = append(norms, float32(math.Sqrt(norm*norm+distortion)))
 	}
 	slices.Sort(norms)
 	cb.ResidualNorm = float32(mean(norms))
 	cb.ResidualP95 = norms[len(norms)*95/100]
+}
+
+// residualNorm is the distance of a point from its cell.
+func (t *trainer) residualNorm(cb *Codebook, sample Matrix, i int32) float64 {
+	scale := codebookScale(t.dim)
+	row := Matrix{Dim: t.dim, Data: sample.Row(int(i))}
+	cell := cb.cell8(int(t.cells[i]))
+	var norm float64
+	for d, x := range row.Normalized().Data {
+		res := float64(x*scale - float32(cell[d])*cb.step())
+		norm += res * res
+	}
+	return math.Sqrt(norm / float64(scale*scale))
 }
 
 func (t *trainer) point(i int32) []int8 { return t.points[int(i)*t.dim : (int(i)+1)*t.dim] }

@@ -13,7 +13,8 @@ import (
 type Input struct {
 	Reader         *segment.Reader
 	Live           *segment.Bitset   // nil: all live
-	Codebook       *codec.Codebook   // of the segment; nil: flat
+	Codebook       *codec.Codebook   // that its codes are read with; nil: flat
+	Routing        uint32            // that its postings are read with
 	Postings       *segment.Postings // nil: flat
 	Representation codec.Plane       // the best plane that it stores
 }
@@ -97,7 +98,7 @@ func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) err
 // where the routing changes.
 func centroidsOf(in Input, t Target) [][]uint32 {
 	p := in.Postings
-	if p == nil || t.Routing == nil || p.Meta().Routing != t.Routing.ID {
+	if p == nil || t.Routing == nil || in.Routing != t.Routing.ID {
 		return nil
 	}
 	out := make([][]uint32, in.Reader.Len())
@@ -111,7 +112,7 @@ func centroidsOf(in Input, t Target) [][]uint32 {
 // caller writes the postings; token records stay as they are.
 func Reroute(ctx context.Context, in Input, rt *codec.Routing, enc *codec.Encoder) (*segment.PostingsBuilder, error) {
 	r := in.Reader
-	b := segment.NewPostingsBuilder(rt)
+	b := segment.NewPostingsBuilder(rt, r.Meta().CodebookID)
 	var buf segment.Buffer
 	for ord := range r.Len() {
 		if err := pace.Point(ctx); err != nil {

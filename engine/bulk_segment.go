@@ -131,7 +131,7 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		if err := e.ingest(ctx, paths); err != nil {
 			return err
 		}
-		out, err := e.openSegment(meta.ID, b.space, meta.Indexes)
+		out, err := e.openSegment(meta.ID, b.space.versions(), b.space, meta.Indexes)
 		if err != nil {
 			e.obsolete.put(obsolete{id: meta.ID})
 			return err

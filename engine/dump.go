@@ -326,7 +326,7 @@ func (d *dumper) postings(r *segment.Reader) error {
 		fmt.Fprintln(d.w, "flat: there are no postings")
 		return nil
 	}
-	p, err := r.LoadPostings(s.Routing)
+	p, err := r.LoadPostings(s.written().routing)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,9 @@ import (
 
 // Engine is an open store. Its methods may be called from many goroutines.
 //
-// Four locks order everything. bg serialises merges and trainings, which may
-// take minutes. pub serialises what changes the manifest: seals, and the last
+// Five locks order everything. bg serialises merges and trainings, which may
+// take minutes. extending serialises extensions of codebooks, which seals wait
+// for (extend.go). pub serialises what changes the manifest: seals, and the last
 // step of a merge; so a seal that is due never waits for a merge that runs.
 // commitMu is held by a commit group from its numbers to its application, over
 // the fsync of the log (commit.go). mu guards sequence numbers, buffers and the
@@ -45,9 +46,10 @@ type Engine struct {
 
 	events *eventQueue
 
-	bg       sync.Mutex
-	pub      sync.Mutex
-	commitMu sync.Mutex
+	bg        sync.Mutex
+	extending sync.Mutex
+	pub       sync.Mutex
+	commitMu  sync.Mutex
 
 	mu           sync.Mutex
 	cursors      map[*logCursor]struct{} // iterations of Changes
@@ -77,7 +79,7 @@ type Engine struct {
 	disk      diskSpace
 	pins      pinBudget
 	searchers sync.Pool  // *query.Searcher
-	pace      pace.Pacer // holds up merges and trainings in the background while searches run
+	pace      pace.Pacer // holds up seals, merges and trainings in the background while searches run
 	stats     counters
 	reading   sync.WaitGroup
 	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it

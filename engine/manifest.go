@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,10 @@ type segmentRecord struct {
 	// Codebook and Routing are the versions that it is in, 0: flat.
 	Codebook uint32 `json:"codebook,omitempty"`
 	Routing  uint32 `json:"routing,omitempty"`
+	// CodedAs and PostedAs are the versions that it was written in, where Codebook
+	// and Routing extend them; 0: these.
+	CodedAs  uint32 `json:"coded_as,omitempty"`
+	PostedAs uint32 `json:"posted_as,omitempty"`
 	// Indexes are the attribute indexes that it has, by id.
 	Indexes []uint32 `json:"indexes,omitempty"`
 	// mayIndex: its collection has had attribute indexes; not stored.
@@ -71,11 +76,34 @@ type segmentRecord struct {
 // newSegmentRecord names an open segment with its saved delete set.
 func newSegmentRecord(s *segView) segmentRecord {
 	r := segmentRecord{ID: s.Meta().ID, Deletes: s.savedDeletes, Codebook: s.space.codebookID(), Routing: s.space.routingID()}
+	if as := s.Meta().CodebookID; as != r.Codebook {
+		r.CodedAs = as
+	}
+	if s.postings != nil && s.postings.Meta().Routing != r.Routing {
+		r.PostedAs = s.postings.Meta().Routing
+	}
 	for _, x := range s.indexes {
 		r.Indexes = append(r.Indexes, x.ID())
 	}
 	r.count(segView{segHandle: s.segHandle, live: s.saved})
 	return r
+}
+
+// written are the versions that its codes and postings were written in.
+func (r *segmentRecord) written() versions {
+	return versions{cmp.Or(r.CodedAs, r.Codebook), cmp.Or(r.PostedAs, r.Routing)}
+}
+
+// extend names the versions that the segment is read in from now on, where to
+// extends the codebook that it is in; a routing that it has yet to leave stays.
+func (r *segmentRecord) extend(from, to versions) {
+	if r.Codebook != from.codebook {
+		return
+	}
+	r.Codebook, r.CodedAs = to.codebook, r.written().codebook
+	if r.Routing == from.routing {
+		r.Routing, r.PostedAs = to.routing, r.written().routing
+	}
 }
 
 // count fills in what a segment holds.

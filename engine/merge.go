@@ -204,7 +204,7 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 	if err := c.alive.Err(); err != nil { // v may be the empty one of a dropped collection
 		return err
 	}
-	w := &mergeWork{engine: e, col: c, to: v.space, trained: to}
+	w := &mergeWork{engine: e, col: c, from: v.space, to: v.space, trained: to}
 	if to != nil {
 		w.to, w.first = to, !v.space.coded()
 	}
@@ -235,6 +235,7 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 type mergeWork struct {
 	engine  *Engine
 	col     *collection
+	from    *space // the current one, as of the start
 	to      *space
 	trained *space // to, when the collection moves there; else nil
 	first   bool   // trained is its first coded space
@@ -281,6 +282,12 @@ func (w *mergeWork) mergeNew(ctx context.Context) error {
 	return nil
 }
 
+// extends reports whether the collection moves to versions that extend those that
+// it had, so that its segments come along as they are.
+func (w *mergeWork) extends() bool {
+	return w.trained != nil && w.trained.reading(w.from) == w.trained
+}
+
 func (w *mergeWork) has(id segment.ID) bool {
 	for _, r := range w.all {
 		if r.has(id) {
@@ -298,7 +305,13 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 	if err := errors.Join(ctx.Err(), c.alive.Err()); err != nil {
 		return err
 	}
+	now := c.space()
 	if w.trained != nil {
+		if now != w.from { // extended meanwhile: another training looks at it anew
+			e.markMergeable([]*collection{c})
+			return nil
+		}
+		now = w.trained
 		if err := w.mergeNew(ctx); err != nil {
 			return err
 		}
@@ -311,7 +324,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 			continue
 		}
 		var err error
-		if r.output, err = e.openSegment(r.meta.ID, w.to, r.meta.Indexes); err != nil {
+		if r.output, err = e.openSegment(r.meta.ID, w.to.versions(), now.reading(w.to), r.meta.Indexes); err != nil {
 			return err
 		}
 	}
@@ -338,6 +351,12 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		}
 		record.Codebook, record.Routing = w.to.codebook.ID, w.to.routing.ID
 		record.RoutingTokens, record.TrainedNum = cur.liveTokens(), trainedNum
+		if w.extends() {
+			record.RoutingTokens = c.record.RoutingTokens + moved.tokens()
+			for i := range record.Segments {
+				record.Segments[i].extend(w.from.versions(), w.to.versions())
+			}
+		}
 	}
 	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, w.all, w.trained) }); err != nil {
 		return err
@@ -353,9 +372,12 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		return e.guard.check(err)
 	}
 	next := c.next()
-	next.space, next.trainedNum = w.to, trainedNum
+	next.space, next.trainedNum = now, trainedNum
 	for _, r := range w.all {
 		next.replace(r)
+	}
+	if w.extends() {
+		next.extend(w.from, w.to)
 	}
 	c.finish(next)
 	if failpoint.On(failpoint.ExciseWhileRead) {
@@ -583,6 +605,14 @@ func (m *moveBuffers) of(b *memtable) *memtable {
 		m.into[b] = newMemtable(m.to, m.indexes)
 	}
 	return m.into[b]
+}
+
+// tokens is the number of token vectors in the copies.
+func (m *moveBuffers) tokens() (n int64) {
+	for _, b := range m.into {
+		n += b.tokens
+	}
+	return n
 }
 
 // finish encodes what arrived last and makes the copies the collection's

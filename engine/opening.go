@@ -45,6 +45,14 @@ func (c *collection) hold() *version {
 	return c.current
 }
 
+// space is the current space of a collection that is held open; it changes under
+// Engine.pub.
+func (c *collection) space() *space {
+	c.vmu.Lock()
+	defer c.vmu.Unlock()
+	return c.current.space
+}
+
 // release lets go of an acquired version.
 func (c *collection) release(v *version) {
 	c.unuse()
@@ -132,7 +140,7 @@ func (c *collection) load() (*space, []segView, error) {
 
 // loadSegment opens a segment with its delete set.
 func (e *Engine) loadSegment(r segmentRecord, in *space) (segView, error) {
-	s, err := e.openSegment(r.ID, in, r.Indexes)
+	s, err := e.openSegment(r.ID, r.written(), in, r.Indexes)
 	if err != nil {
 		return segView{}, fmt.Errorf("segment %d: %w", r.ID, err)
 	}

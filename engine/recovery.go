@@ -223,10 +223,11 @@ func (e *Engine) loadSpaces(r *collectionRecord, flat *space) (map[uint32]*space
 		if err != nil {
 			return nil, fmt.Errorf("routing %d: %w", id, err)
 		}
-		if rt.CodebookID != codebook {
+		in, ok := rt.For(codebooks[codebook])
+		if !ok {
 			return nil, &segment.CorruptionError{Where: fmt.Sprintf("routing %d", id), Err: fmt.Errorf("of codebook %d, the record says %d", rt.CodebookID, codebook)}
 		}
-		spaces[id] = flat.with(codebooks[codebook], rt)
+		spaces[id] = flat.with(codebooks[codebook], in)
 	}
 	return spaces, nil
 }
@@ -244,20 +245,21 @@ func load[T any](db *pebble.DB, key []byte, decode func([]byte) (T, error)) (out
 	return decode(val)
 }
 
-// openSegment opens an ingested segment, which is in space s, with its attribute
-// indexes of the given ids, and pins what the budget allows.
-func (e *Engine) openSegment(id segment.ID, s *space, indexes []uint32) (*segView, error) {
+// openSegment opens an ingested segment, which was written in the versions as and
+// is read in space s, with its attribute indexes of the given ids, and pins what
+// the budget allows.
+func (e *Engine) openSegment(id segment.ID, as versions, s *space, indexes []uint32) (*segView, error) {
 	r, err := segment.Open(e.db, id)
 	if err != nil {
 		return nil, err
 	}
-	if got := r.Meta().CodebookID; got != s.codebookID() {
-		return nil, &segment.CorruptionError{Where: fmt.Sprintf("segment %d", id), Err: fmt.Errorf("encoded with codebook %d, the collection's record says %d", got, s.codebookID())}
+	if got := r.Meta().CodebookID; got != as.codebook {
+		return nil, &segment.CorruptionError{Where: fmt.Sprintf("segment %d", id), Err: fmt.Errorf("encoded with codebook %d, the collection's record says %d", got, as.codebook)}
 	}
 	v := &segView{segHandle: &segHandle{Reader: r, onLeave: e.leave, onLast: e.retire}, space: s}
 	bytes := r.MemoryBytes()
 	if s.coded() {
-		if v.postings, err = r.LoadPostings(s.routing.ID); err != nil {
+		if v.postings, err = r.LoadPostings(as.routing); err != nil {
 			return nil, err
 		}
 		bytes += v.postings.MemoryBytes()
@@ -323,7 +325,7 @@ func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segment
 			return err
 		}
 		for _, r := range routings {
-			if r != s.Routing {
+			if r != s.written().routing {
 				orphans = append(orphans, obsolete{id: id, routing: r})
 			}
 		}

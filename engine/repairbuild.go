@@ -67,7 +67,9 @@ func (r *repair) rebuildCollection(ctx context.Context, db *pebble.DB, b *pebble
 			return err
 		}
 		out := segmentRecord{ID: id, Codebook: s.record.Codebook, Routing: s.record.Routing, Indexes: s.record.Indexes}
-		if !s.whole { // built anew
+		if s.whole {
+			out.CodedAs, out.PostedAs = s.record.CodedAs, s.record.PostedAs
+		} else { // built anew
 			out.Indexes = nil
 			for _, x := range rec.Indexes {
 				out.Indexes = append(out.Indexes, x.ID)

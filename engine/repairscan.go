@@ -129,8 +129,8 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 		return lost(err)
 	}
 	cells := 0
-	if rec.Codebook != reader.Meta().CodebookID {
-		return lost(fmt.Errorf("it is encoded with codebook %d, the collection's record says %d", reader.Meta().CodebookID, rec.Codebook))
+	if as := rec.written().codebook; as != reader.Meta().CodebookID {
+		return lost(fmt.Errorf("it is encoded with codebook %d, the collection's record says %d", reader.Meta().CodebookID, as))
 	}
 	var broken error
 	if rec.Codebook != 0 {
@@ -140,8 +140,13 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 		if s.routing, err = load(r.db, segment.RoutingKey(c.record.ID, rec.Routing), codec.DecodeRouting); err != nil {
 			return lost(fmt.Errorf("its routing %d: %w", rec.Routing, err))
 		}
+		routing, ok := s.routing.For(s.codebook)
+		if !ok {
+			return lost(fmt.Errorf("its routing %d is of codebook %d, not %d", rec.Routing, s.routing.CodebookID, rec.Codebook))
+		}
+		s.routing = routing
 		cells = s.codebook.NumCells()
-		s.postings, broken = reader.LoadPostings(rec.Routing)
+		s.postings, broken = reader.LoadPostings(rec.written().routing)
 	}
 	s.reader, s.live = reader, segment.NewBitset(reader.Len(), true)
 	if broken == nil {
@@ -182,7 +187,7 @@ func (r *repair) stale(rec segmentRecord) (out []segment.KeyRange) {
 		return nil // Verify finds it too
 	}
 	for _, routing := range routings {
-		if routing != rec.Routing {
+		if routing != rec.written().routing {
 			out = append(out, segment.PostingsSpan(rec.ID, routing))
 		}
 	}

@@ -67,15 +67,20 @@ func (e *Engine) publishRouting(ctx context.Context, c *collection, s segView, t
 	if err := e.ingest(ctx, paths); err != nil {
 		return err
 	}
-	postings, err := s.LoadPostings(to.routing.ID)
-	if err != nil {
+	s.space = c.space().reading(to) // which may have been extended meanwhile
+	stale := s.postings
+	var err error
+	if s.postings, err = s.LoadPostings(to.routing.ID); err != nil {
 		return err
 	}
 	e.mu.Lock()
 	state := e.state()
 	e.mu.Unlock()
 	record := c.record.clone()
-	record.segment(s.Meta().ID).Routing = to.routing.ID
+	if r := record.segment(s.Meta().ID); r.ID == s.Meta().ID {
+		as := newSegmentRecord(&s)
+		r.Codebook, r.Routing, r.CodedAs, r.PostedAs = as.Codebook, as.Routing, as.CodedAs, as.PostedAs
+	}
 	if err := e.guard.write(func() error { return e.writeRouting(c, &state, &record) }); err != nil {
 		return err
 	}
@@ -85,12 +90,12 @@ func (e *Engine) publishRouting(ctx context.Context, c *collection, s segView, t
 	next := c.next()
 	for i := range next.segs {
 		if next.segs[i].segHandle == s.segHandle {
-			next.segs[i].space, next.segs[i].postings = to, postings
+			next.segs[i].space, next.segs[i].postings = s.space, s.postings
 		}
 	}
 	c.finish(next)
-	e.pins.grow(s.segHandle, postings.MemoryBytes()-s.postings.MemoryBytes())
-	e.obsolete.put(obsolete{id: s.Meta().ID, routing: s.space.routingID()})
+	e.pins.grow(s.segHandle, s.postings.MemoryBytes()-stale.MemoryBytes())
+	e.obsolete.put(obsolete{id: s.Meta().ID, routing: stale.Meta().Routing})
 	return nil
 }
 

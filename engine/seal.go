@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/segment"
 	"github.com/colbertdb-go/colbertdb/wal"
 )
@@ -89,7 +90,7 @@ func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err er
 	}
 	for _, j := range jobs {
 		if j.meta.Docs > 0 {
-			if j.open, err = e.openSegment(j.meta.ID, j.mt.space, j.meta.Indexes); err != nil {
+			if j.open, err = e.openSegment(j.meta.ID, j.mt.space.versions(), j.mt.space, j.meta.Indexes); err != nil {
 				return err
 			}
 		}
@@ -224,7 +225,7 @@ func (e *Engine) build(ctx context.Context, j *sealJob) (paths []string, err err
 		if !j.view.isLive(ord) {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
+		if err := pace.Point(ctx); err != nil {
 			return nil, err
 		}
 		doc := segment.Document{

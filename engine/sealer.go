@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 )
 
 // sealer seals in the background what is due: full buffers, and those whose
@@ -35,9 +37,11 @@ func (e *Engine) wakeSealer() {
 	}
 }
 
-// sealDue seals what is due, and lets writers that wait for room look again.
+// sealDue seals what is due, giving way to searches, and lets writers that wait for
+// room look again.
 func (e *Engine) sealDue(ctx context.Context) error {
 	now := time.Now()
+	ctx = pace.With(ctx, &e.pace)
 	err := e.flush(ctx, func(c *collection) bool { return c.sealDue(now) })
 	e.mu.Lock()
 	e.signalRoom(err)
@@ -88,5 +92,8 @@ func (e *Engine) considerSeal(c *collection) {
 // flush seals the collections that force names, and with them what has gathered
 // more than smallBuffer; nothing where force names none.
 func (e *Engine) flush(ctx context.Context, force func(*collection) bool) error {
+	if err := e.fit(ctx, force); err != nil {
+		return err
+	}
 	return e.publishing(ctx, func(ctx context.Context) error { return e.seal(ctx, force) })
 }

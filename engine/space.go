@@ -17,8 +17,12 @@ type space struct {
 	retainRaw  bool
 	codebook   *codec.Codebook // nil while flat
 	routing    *codec.Routing  // nil while flat
+	oldest     versions        // that it reads: its own, or what they extend
 	forQuery   query.Space
 }
+
+// versions are a codec and a routing version.
+type versions struct{ codebook, routing uint32 }
 
 // newSpace returns the flat space of a new collection.
 func newSpace(collection uint32, dim int, p Profile, retainRaw bool) *space {
@@ -30,9 +34,28 @@ func newSpace(collection uint32, dim int, p Profile, retainRaw bool) *space {
 func (s *space) with(cb *codec.Codebook, rt *codec.Routing) *space {
 	out := *s
 	out.codebook, out.routing = cb, rt
+	out.oldest = out.versions()
 	out.forQuery = query.Space{Codebook: cb, Routing: rt, Representation: out.representation()}
 	return &out
 }
+
+// extended returns the space of versions that extend its own.
+func (s *space) extended(cb *codec.Codebook, rt *codec.Routing) *space {
+	out := s.with(cb, rt)
+	out.oldest = s.oldest
+	return out
+}
+
+// reading returns the space to read with what was written in another: s, where
+// its versions are the other's or extend them.
+func (s *space) reading(o *space) *space {
+	if o.codebookID() >= s.oldest.codebook && o.routingID() >= s.oldest.routing {
+		return s
+	}
+	return o
+}
+
+func (s *space) versions() versions { return versions{s.codebookID(), s.routingID()} }
 
 func (s *space) coded() bool { return s.codebook != nil }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
+	"github.com/colbertdb-go/colbertdb/internal/pace"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -97,8 +98,12 @@ func (e *Engine) drifted(v *version, tokens int64) bool {
 	if recent.Tokens < e.opts.DriftTokens || recent.Tokens < tokens/8 {
 		return false
 	}
-	return float64(recent.Outliers) > e.opts.DriftOutliers ||
-		float64(recent.Mean) > (1+e.opts.DriftResidual)*float64(v.space.codebook.ResidualNorm)
+	return e.opts.unlike(recent, v.space.codebook)
+}
+
+// unlike reports whether residual norms differ from those of the training.
+func (o *Options) unlike(recent *codec.ResidualStats, cb *codec.Codebook) bool {
+	return float64(recent.Outliers) > o.DriftOutliers || float64(recent.Mean) > (1+o.DriftResidual)*float64(cb.ResidualNorm)
 }
 
 // recentResiduals adds up the residuals of the segments most of whose documents
@@ -142,7 +147,7 @@ func (v *version) sample(ctx context.Context, limit int, tokens int64) (out code
 			if n++; n%stride != 0 {
 				continue
 			}
-			if err := ctx.Err(); err != nil {
+			if err := pace.Point(ctx); err != nil {
 				return out, 0, err
 			}
 			view, err := s.View(ord, rep, &buf)

@@ -53,7 +53,7 @@ func (s segView) Postings() query.Lister {
 // input is the segment as a merge reads it.
 func (s segView) input() compaction.Input {
 	return compaction.Input{
-		Reader: s.Reader, Live: s.live, Codebook: s.space.codebook,
+		Reader: s.Reader, Live: s.live, Codebook: s.space.codebook, Routing: s.space.routingID(),
 		Postings: s.postings, Representation: s.space.representation(),
 	}
 }

@@ -76,7 +76,7 @@ func NewBuilder(fs vfs.FS, dir string, id ID, cfg Config) (*Builder, error) {
 		}
 		b.meta.CodebookID = cfg.Codebook.ID
 		b.meta.Residuals = new(codec.ResidualStats)
-		b.posts = NewPostingsBuilder(cfg.Routing)
+		b.posts = NewPostingsBuilder(cfg.Routing, cfg.Codebook.ID)
 	}
 	for _, c := range columnOrder {
 		b.cols = append(b.cols, &columnWriter{files: &b.files, column: c, rule: ruleOf(c, b.meta.stride(c))})

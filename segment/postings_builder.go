@@ -16,7 +16,7 @@ import (
 // PostingsMeta is the header of one version of a segment's postings.
 type PostingsMeta struct {
 	Routing   uint32 `json:"routing"`
-	Codebook  uint32 `json:"codebook"`
+	Codebook  uint32 `json:"codebook"`  // that the segment was encoded with
 	Centroids int    `json:"centroids"` // of the routing
 	Postings  int64  `json:"postings"`
 	Chunks    int    `json:"chunks"` // without this one
@@ -65,9 +65,10 @@ type PostingsBuilder struct {
 	seen  []uint32
 }
 
-// NewPostingsBuilder returns a builder without postings.
-func NewPostingsBuilder(rt *codec.Routing) *PostingsBuilder {
-	return &PostingsBuilder{meta: PostingsMeta{Routing: rt.ID, Codebook: rt.CodebookID, Centroids: rt.NumCentroids()}}
+// NewPostingsBuilder returns a builder without postings, for a segment that was
+// encoded with a codebook: the routing's, or one that the routing's extends.
+func NewPostingsBuilder(rt *codec.Routing, codebook uint32) *PostingsBuilder {
+	return &PostingsBuilder{meta: PostingsMeta{Routing: rt.ID, Codebook: codebook, Centroids: rt.NumCentroids()}}
 }
 
 // Add adds a document with the centroids of its tokens.

@@ -17,12 +17,6 @@ const quietSearches = 500
 // in a quiet store, and beside seals, merges and the training of a codebook. Quiet
 // stretches lie between and around the work that they are compared with.
 func (b *bench) searches(ctx context.Context, s *store) error {
-	if err := s.open(ctx, engine.Options{DisableAutoCompaction: true, SealAge: -1}); err != nil {
-		return err
-	}
-	if _, err := s.search(ctx, 0, nil, 2*len(s.queries)); err != nil { // warm up
-		return err
-	}
 	for _, measure := range []func(context.Context, *store) error{b.seals, b.merges, b.trainings} {
 		if err := measure(ctx, s); err != nil {
 			return err
@@ -31,20 +25,33 @@ func (b *bench) searches(ctx context.Context, s *store) error {
 	return s.db.Close()
 }
 
-// seals are of full buffers. What they leave are neighbours that merges are due for.
+// sealDocuments makes a buffer full. What its seals leave are neighbours that
+// merges are due for.
+const sealDocuments = 3600
+
+// seals measures beside those that full buffers bring about.
 func (b *bench) seals(ctx context.Context, s *store) error {
+	err := s.open(ctx, engine.Options{DisableAutoCompaction: true, SealAge: -1, SealDocuments: sealDocuments})
+	if err != nil {
+		return err
+	}
+	if _, err := s.search(ctx, 0, nil, 2*len(s.queries)); err != nil { // warm up
+		return err
+	}
 	var t times
 	for range 8 {
-		if err := s.fill(ctx, 3600); err != nil {
+		if err := s.fill(ctx, sealDocuments-1); err != nil {
 			return err
 		}
 		if err := t.quiet(ctx, s, quietSearches/2); err != nil {
 			return err
 		}
-		done := make(chan error, 1)
-		go func() { done <- s.db.Flush(ctx) }()
-		found, err := s.search(ctx, background.Sealing, func() bool { return len(done) > 0 }, 0)
-		if err = errors.Join(err, <-done); err != nil {
+		seals := s.db.Metrics().Seals
+		if err := s.fill(ctx, 1); err != nil {
+			return err
+		}
+		found, err := s.search(ctx, background.Sealing, func() bool { return s.work.Running() == 0 && s.db.Metrics().Seals > seals }, 0)
+		if err != nil {
 			return err
 		}
 		t.beside = append(t.beside, found...)
@@ -153,13 +160,18 @@ func (s *store) fill(ctx context.Context, n int) error {
 	return nil
 }
 
-// idle returns a function that says when the background has long done nothing.
+// idle returns a function that says when the background has nothing to do.
 func (s *store) idle() func() bool {
 	last := time.Now()
 	return func() bool {
 		if s.work.Running() != 0 {
 			last = time.Now()
 		}
-		return time.Since(last) > 2*time.Second
+		if time.Since(last) < time.Second {
+			return false
+		}
+		last = time.Now() // a look at most every second: it takes time
+		d := s.col.Info().Debt
+		return d.Merges == 0 && d.StaleSegments == 0
 	}
 }

@@ -7,11 +7,23 @@ import (
 	"slices"
 )
 
+// point is the state after some rounds.
 type point struct {
 	round, documents  int
 	compared          bool // with a store built in one go
 	churned, fresh    quality
 	bytes, freshBytes float64
+}
+
+// life is one collection over the rounds of growth.
+type life struct {
+	o            *options
+	truth        *truth
+	store        *store
+	rnd          *rand.Rand
+	all          int
+	live, absent []doc
+	points       []point
 }
 
 // growth is the life of one collection.
@@ -23,120 +35,118 @@ func growth(ctx context.Context, o *options) error {
 	if o.documents > 0 {
 		c.Docs = c.Docs[:min(o.documents, len(c.Docs))]
 	}
+	l := &life{o: o, rnd: rand.New(rand.NewPCG(5, 5)), all: len(c.Docs)}
 	queries := c.Query[:min(o.queries, len(c.Query))]
-	t, err := newTruth(ctx, c.Docs, queries, c.Qrels)
-	if err != nil {
+	if l.truth, err = newTruth(ctx, c.Docs, queries, c.Qrels); err != nil {
 		return err
 	}
-	r := rand.New(rand.NewPCG(5, 5))
 	order := slices.Clone(c.Docs)
-	r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	n := len(order)
-	s, err := o.open(ctx, false)
-	if err != nil {
+	l.rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	l.live, l.absent = slices.Clone(order[:len(order)/10]), slices.Clone(order[len(order)/10:])
+	if l.store, err = o.open(ctx, "after the changes", false); err != nil {
 		return err
 	}
-	defer s.db.Close()
-	live, absent := slices.Clone(order[:n/10]), slices.Clone(order[n/10:])
-	if err := upsert(ctx, s.col, live); err != nil {
+	defer l.store.db.Close()
+	if err := upsert(ctx, l.store.col, l.live); err != nil {
 		return err
 	}
-	var points []point
-	at := func(round int) error {
-		if err := s.settle(ctx); err != nil {
-			return err
-		}
-		there := set(live)
-		i := s.col.Info()
-		p := point{round: round, documents: len(live), bytes: s.bytesPerToken()}
-		if p.compared = round%max(1, o.rounds/2) == 0; !p.compared {
-			if p.churned, err = t.measure(ctx, s.col, there, false); err != nil {
+	fmt.Printf("growth of %s, %d documents, %s, profile %s, %d queries, %d rounds\n\n", c.Name, l.all, c.Model, o.profile, len(queries), o.rounds)
+	fmt.Println("Each pair: after the changes / built in one go.")
+	fmt.Println()
+	fmt.Println("| round | documents | codebook / routing | segments | dead | nDCG@10 | recall@10 | p50, ms | bytes a token |\n|---|---|---|---|---|---|---|---|---|")
+	every := max(1, o.rounds/10)
+	for round := range o.rounds + 1 {
+		if round > 0 {
+			if err := l.change(ctx, round == o.rounds); err != nil {
 				return err
 			}
-			points = append(points, p)
-			fmt.Printf("| %d | %d | %d / %d | %d | %d | %.4f | %.4f | %.2f | %.1f |\n", round, p.documents, i.CodebookID, i.RoutingID, i.Segments, i.Deleted, p.churned.ndcg, p.churned.recall, p.churned.p50, p.bytes)
-			return nil
 		}
-		fresh, err := o.built(ctx, live)
+		if round%every == 0 {
+			if err := l.measure(ctx, round); err != nil {
+				return err
+			}
+		}
+	}
+	last := l.points[len(l.points)-1]
+	m := l.store.db.Metrics()
+	fmt.Printf("\nat the end %d of %d documents; %.2f bytes were written for each byte of float16 vectors\n", last.documents, l.all, m.WriteAmplification())
+	if report, err := l.store.db.Verify(ctx); err != nil || !report.Ok() {
+		return fmt.Errorf("verify: %v %v", err, report.Problems)
+	}
+	if o.svg != "" {
+		if err := plot(o.svg, l.points); err != nil {
+			return err
+		}
+	}
+	var v verdict
+	v.judge(last.churned, last.fresh, last.bytes, last.freshBytes)
+	v.row("documents", fmt.Sprint(last.documents), fmt.Sprint(l.all), last.documents == l.all)
+	return v.err()
+}
+
+// change is a round: of all documents 1 % are deleted, 1 % replaced and 2 % new;
+// in the last round all that are missing are.
+func (l *life) change(ctx context.Context, last bool) error {
+	for range l.all / 100 {
+		i := l.rnd.IntN(len(l.live))
+		if _, err := l.store.col.Delete(ctx, l.live[i].ID); err != nil {
+			return err
+		}
+		l.absent = append(l.absent, l.live[i])
+		l.live = slices.Delete(l.live, i, i+1)
+	}
+	var replaced []doc
+	for range l.all / 100 {
+		replaced = append(replaced, l.live[l.rnd.IntN(len(l.live))])
+	}
+	if err := upsert(ctx, l.store.col, replaced); err != nil {
+		return err
+	}
+	fresh := min(l.all/50, len(l.absent))
+	if last {
+		fresh = len(l.absent)
+	}
+	if err := upsert(ctx, l.store.col, l.absent[:fresh]); err != nil {
+		return err
+	}
+	l.live, l.absent = append(l.live, l.absent[:fresh]...), slices.Clone(l.absent[fresh:])
+	return nil
+}
+
+// measure prints a row; at the beginning, in the middle and at the end beside a
+// store built in one go.
+func (l *life) measure(ctx context.Context, round int) error {
+	if err := l.store.settle(ctx); err != nil {
+		return err
+	}
+	i, there := l.store.col.Info(), set(l.live)
+	p := point{round: round, documents: len(l.live), bytes: l.store.bytesPerToken()}
+	stores := []*store{l.store}
+	if p.compared = round%max(1, l.o.rounds/2) == 0; p.compared {
+		fresh, err := l.o.built(ctx, l.live)
 		if err != nil {
 			return err
 		}
 		defer fresh.db.Close()
 		p.freshBytes = fresh.bytesPerToken()
-		var times, freshTimes []float64
-		for range 3 { // interleaved, for the times
-			if p.churned, err = t.measure(ctx, s.col, there, false); err != nil {
-				return err
-			}
-			if p.fresh, err = t.measure(ctx, fresh.col, there, false); err != nil {
-				return err
-			}
-			times, freshTimes = append(times, p.churned.p50), append(freshTimes, p.fresh.p50)
-		}
-		slices.Sort(times)
-		slices.Sort(freshTimes)
-		p.churned.p50, p.fresh.p50 = times[1], freshTimes[1]
-		points = append(points, p)
-		fmt.Printf("| %d | %d | %d / %d | %d | %d | %.4f / %.4f | %.4f / %.4f | %.2f / %.2f | %.1f / %.1f |\n", round, p.documents, i.CodebookID, i.RoutingID, i.Segments, i.Deleted,
-			p.churned.ndcg, p.fresh.ndcg, p.churned.recall, p.fresh.recall, p.churned.p50, p.fresh.p50, p.bytes, p.freshBytes)
-		return nil
+		stores = append(stores, fresh)
 	}
-	fmt.Printf("growth of %s, %d documents, %s, profile %s, %d queries, %d rounds\n\n", c.Name, n, c.Model, o.profile, len(queries), o.rounds)
-	fmt.Println("Each pair: after the changes / built in one go.")
-	fmt.Println()
-	fmt.Println("| round | documents | codebook / routing | segments | dead | nDCG@10 | recall@10 | p50, ms | bytes a token |\n|---|---|---|---|---|---|---|---|---|")
-	if err := at(0); err != nil {
-		return err
-	}
-	every := max(1, o.rounds/10)
-	for round := 1; round <= o.rounds; round++ {
-		for range n / 100 {
-			i := r.IntN(len(live))
-			if _, err := s.col.Delete(ctx, live[i].ID); err != nil {
-				return err
-			}
-			absent = append(absent, live[i])
-			live = slices.Delete(live, i, i+1)
-		}
-		var replaced []doc
-		for range n / 100 {
-			replaced = append(replaced, live[r.IntN(len(live))])
-		}
-		if err := upsert(ctx, s.col, replaced); err != nil {
-			return err
-		}
-		fresh := min(n/50, len(absent))
-		if round == o.rounds {
-			fresh = len(absent)
-		}
-		if err := upsert(ctx, s.col, absent[:fresh]); err != nil {
-			return err
-		}
-		live, absent = append(live, absent[:fresh]...), slices.Clone(absent[fresh:])
-		if round%every == 0 {
-			if err := at(round); err != nil {
-				return err
-			}
-		}
-	}
-	last := points[len(points)-1]
-	fmt.Printf("\nat the end, %d of %d documents: nDCG@10 %+.4f, recall@10 %+.4f, p50 × %.2f, bytes a token × %.3f; after Compact: ", last.documents, n,
-		last.churned.ndcg-last.fresh.ndcg, last.churned.recall-last.fresh.recall, last.churned.p50/last.fresh.p50, last.bytes/last.freshBytes)
-	if err := s.col.Compact(ctx); err != nil {
-		return err
-	}
-	q, err := t.measure(ctx, s.col, set(live), false)
+	qs, err := l.truth.measure(ctx, stores, there, false)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("nDCG@10 %+.4f, recall@10 %+.4f, bytes a token × %.3f\n", q.ndcg-last.fresh.ndcg, q.recall-last.fresh.recall, s.bytesPerToken()/last.freshBytes)
-	if report, err := s.db.Verify(ctx); err != nil || !report.Ok() {
-		return fmt.Errorf("verify: %v %v", err, report.Problems)
+	p.churned = qs[0]
+	of := func(format string, churned, fresh float64) string { return fmt.Sprintf(format, churned) }
+	if p.compared {
+		p.fresh = qs[1]
+		of = func(format string, churned, fresh float64) string {
+			return fmt.Sprintf(format+" / "+format, churned, fresh)
+		}
 	}
-	if o.svg == "" {
-		return nil
-	}
-	return plot(o.svg, points)
+	l.points = append(l.points, p)
+	fmt.Printf("| %d | %d | %d / %d | %d | %d | %s | %s | %s | %s |\n", round, p.documents, i.CodebookID, i.RoutingID, i.Segments, i.Deleted,
+		of("%.4f", p.churned.ndcg, p.fresh.ndcg), of("%.4f", p.churned.recall, p.fresh.recall), of("%.2f", p.churned.p50, p.fresh.p50), of("%.1f", p.bytes, p.freshBytes))
+	return nil
 }
 
 func set(docs []doc) func(string) bool {

@@ -13,11 +13,11 @@ var parts = []struct {
 	documents   int
 }{{"medquad", "test", 2500}, {"cosqa", "test", 2000}, {"miracl-yo", "dev", 2500}, {"msmarco-dl19-20-pool", "test", 4000}}
 
-// hostile is a collection whose documents change from one kind to another.
+// hostile is a collection whose documents change from one kind to another: the
+// parts one after the other, and in the end the first deleted.
 func hostile(ctx context.Context, o *options) error {
 	var all []*collection
 	var remaining []doc
-	truths := map[string]*truth{}
 	for _, p := range parts {
 		c, err := load(ctx, o.data, o.cache, p.name, p.split, p.documents)
 		if err != nil {
@@ -32,74 +32,97 @@ func hostile(ctx context.Context, o *options) error {
 		}
 		fmt.Printf("%s: %d documents, %d queries; %s\n", c.Name, len(c.Docs), min(o.queries, len(c.Query)), c.Model)
 	}
-	for _, c := range all[1:] {
-		t, err := newTruth(ctx, remaining, c.Query[:min(o.queries, len(c.Query))], c.Qrels)
-		if err != nil {
-			return err
-		}
-		truths[c.Name] = t
-	}
 	fresh, err := o.built(ctx, remaining)
 	if err != nil {
 		return err
 	}
 	defer fresh.db.Close()
 	stores := []*store{fresh}
-	names := []string{"built in one go", "after the changes", "without re-training"}
-	for _, disabled := range []bool{false, true} {
-		s, err := o.open(ctx, disabled)
+	for _, name := range []string{"after the changes", "without re-training"} {
+		s, err := o.open(ctx, name, len(stores) == 2)
 		if err != nil {
 			return err
 		}
 		defer s.db.Close()
-		for _, c := range all {
-			for part := range slices.Chunk(c.Docs, 250) {
-				if err := upsert(ctx, s.col, part); err != nil {
-					return err
-				}
-			}
-			if err := s.settle(ctx); err != nil {
-				return err
-			}
-			i := s.col.Info()
-			fmt.Printf("%s, after %s: codebook %d (%d cells), routing %d (%d centroids), recent residuals %.3f against %.3f in training, %.1f %% outliers, %d segments\n",
-				names[len(stores)], c.Name, i.CodebookID, i.Cells, i.RoutingID, i.Centroids, i.RecentNorm, i.ResidualNorm, 100*i.RecentOutliers, i.Segments)
+		if err := s.live(ctx, all); err != nil {
+			return err
 		}
-		for part := range slices.Chunk(all[0].Docs, 250) {
-			ids := make([]string, len(part))
-			for i, d := range part {
-				ids[i] = d.ID
-			}
-			if _, err := s.col.Delete(ctx, ids...); err != nil {
+		stores = append(stores, s)
+	}
+	mean, err := o.compare(ctx, stores, all[1:], remaining)
+	if err != nil {
+		return err
+	}
+	for _, s := range stores {
+		if report, err := s.db.Verify(ctx); err != nil || !report.Ok() {
+			return fmt.Errorf("verify: %v %v", err, report.Problems)
+		}
+	}
+	var v verdict
+	v.judge(mean[1], mean[0], stores[1].bytesPerToken(), fresh.bytesPerToken())
+	id := stores[1].col.Info().CodebookID
+	v.row("codec versions", fmt.Sprint(id), "> 1", id > 1)
+	lost := mean[0].recall - mean[2].recall
+	v.row("recall@10 lost without re-training", fmt.Sprintf("%.4f", lost), fmt.Sprintf("≥ %.2f", minShortfall), lost >= minShortfall)
+	return v.err()
+}
+
+// live writes the parts and deletes the first.
+func (s *store) live(ctx context.Context, all []*collection) error {
+	for _, c := range all {
+		for part := range slices.Chunk(c.Docs, 250) {
+			if err := upsert(ctx, s.col, part); err != nil {
 				return err
 			}
 		}
 		if err := s.settle(ctx); err != nil {
 			return err
 		}
-		stores = append(stores, s)
+		s.describe("after " + c.Name)
+	}
+	for part := range slices.Chunk(all[0].Docs, 250) {
+		ids := make([]string, len(part))
+		for i, d := range part {
+			ids[i] = d.ID
+		}
+		if _, err := s.col.Delete(ctx, ids...); err != nil {
+			return err
+		}
+	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	s.describe("at the end")
+	return nil
+}
+
+func (s *store) describe(when string) {
+	i, m := s.col.Info(), s.db.Metrics()
+	fmt.Printf("%s, %s: codebook %d (%d cells), routing %d (%d centroids), recent residuals %.3f against %.3f in training, %.1f %% outliers, %d segments, %d deleted documents; %.2f bytes written a byte\n",
+		s.name, when, i.CodebookID, i.Cells, i.RoutingID, i.Centroids, i.RecentNorm, i.ResidualNorm, 100*i.RecentOutliers, i.Segments, i.Deleted, m.WriteAmplification())
+}
+
+// compare prints what the stores' answers to the queries of every collection are
+// worth, and returns the means over the collections.
+func (o *options) compare(ctx context.Context, stores []*store, all []*collection, docs []doc) ([]quality, error) {
+	there := set(docs)
+	mean := make([]quality, len(stores))
+	row := func(s *store, name string, q quality) {
+		fmt.Printf("| %s | %s | %.4f | %.4f | %.4f | %.2f | %.1f |\n", s.name, name, q.ndcg, q.recall, q.exactRecall, q.p50, s.bytesPerToken())
 	}
 	fmt.Printf("\nprofile %s, RetainRaw %t\n\n| store | collection | nDCG@10 | recall@10 | recall@10, exact search | p50, ms | bytes a token |\n|---|---|---|---|---|---|---|\n", o.profile, o.raw)
-	there := set(remaining)
-	mean := make([]quality, len(stores))
-	for _, c := range all[1:] {
-		for i, s := range stores {
-			var q quality
-			var times []float64
-			for round := range 3 {
-				got, err := truths[c.Name].measure(ctx, s.col, there, round == 0)
-				if err != nil {
-					return err
-				}
-				if round == 0 {
-					q = got
-				}
-				times = append(times, got.p50)
-			}
-			slices.Sort(times)
-			q.p50 = times[1]
-			fmt.Printf("| %s | %s | %.4f | %.4f | %.4f | %.2f | %.1f |\n", names[i], c.Name, q.ndcg, q.recall, q.exactRecall, q.p50, s.bytesPerToken())
-			n := float64(len(all) - 1)
+	for _, c := range all {
+		t, err := newTruth(ctx, docs, c.Query[:min(o.queries, len(c.Query))], c.Qrels)
+		if err != nil {
+			return nil, err
+		}
+		qs, err := t.measure(ctx, stores, there, true)
+		if err != nil {
+			return nil, err
+		}
+		for i, q := range qs {
+			row(stores[i], c.Name, q)
+			n := float64(len(all))
 			mean[i].ndcg += q.ndcg / n
 			mean[i].recall += q.recall / n
 			mean[i].exactRecall += q.exactRecall / n
@@ -107,12 +130,7 @@ func hostile(ctx context.Context, o *options) error {
 		}
 	}
 	for i, q := range mean {
-		fmt.Printf("| %s | mean | %.4f | %.4f | %.4f | %.2f | %.1f |\n", names[i], q.ndcg, q.recall, q.exactRecall, q.p50, stores[i].bytesPerToken())
+		row(stores[i], "mean", q)
 	}
-	for _, s := range stores {
-		if report, err := s.db.Verify(ctx); err != nil || !report.Ok() {
-			return fmt.Errorf("verify: %v %v", err, report.Problems)
-		}
-	}
-	return nil
+	return mean, nil
 }

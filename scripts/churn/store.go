@@ -12,18 +12,23 @@ import (
 // 4,096 cells.
 const trainSample = 1 << 18
 
+// quietAge is below the default for the same reason: settle waits for what is due
+// in a quiet time too.
+const quietAge = 200 * time.Millisecond
+
 // store is a store in memory, and its trainings under way.
 type store struct {
+	name      string
 	db        *engine.Engine
 	col       *engine.Collection
 	trainings atomic.Int64
 }
 
-func (o *options) open(ctx context.Context, disableRetraining bool) (*store, error) {
-	s := &store{}
+func (o *options) open(ctx context.Context, name string, disableRetraining bool) (*store, error) {
+	s := &store{name: name}
 	var err error
 	s.db, err = engine.OpenMem(&engine.Options{
-		Sync: engine.SyncNever, SealBytes: 16 << 20, TrainTokens: o.train, TrainSample: trainSample, DisableRetraining: disableRetraining,
+		Sync: engine.SyncNever, SealBytes: 16 << 20, QuietAge: quietAge, TrainTokens: o.train, TrainSample: trainSample, DisableRetraining: disableRetraining,
 		EventListener: &engine.EventListener{
 			TrainBegin: func(engine.TrainInfo) { s.trainings.Add(1) },
 			TrainEnd:   func(engine.TrainInfo) { s.trainings.Add(-1) },
@@ -38,7 +43,7 @@ func (o *options) open(ctx context.Context, disableRetraining bool) (*store, err
 
 // built is a store of documents that were written in one go.
 func (o *options) built(ctx context.Context, docs []doc) (*store, error) {
-	s := &store{}
+	s := &store{name: "built in one go"}
 	var err error
 	// Without background work: the first training sees all documents.
 	s.db, err = engine.OpenMem(&engine.Options{Sync: engine.SyncNever, DisableAutoCompaction: true, TrainTokens: o.train, TrainSample: trainSample})

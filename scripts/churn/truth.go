@@ -64,31 +64,63 @@ func (t *truth) top(query int, there func(string) bool) (out []string) {
 
 // quality is what a store's answers are worth.
 type quality struct {
-	ndcg, recall, exactRecall, p50 float64 // p50 in ms
+	ndcg, recall, exactRecall float64
+	p50                       float64 // ms
 }
 
-// measure asks every query of the truth that has a relevant document there.
-func (t *truth) measure(ctx context.Context, col *engine.Collection, there func(string) bool, exact bool) (q quality, err error) {
+// timedRounds is how often every query is asked for the times, after a first
+// round that warms up and tells the quality.
+const timedRounds = 4
+
+// measure asks several stores every query of the truth, one store after the
+// other for each query, so that noise of the machine falls on all alike.
+func (t *truth) measure(ctx context.Context, stores []*store, there func(string) bool, exact bool) ([]quality, error) {
+	out := make([]quality, len(stores))
+	times := make([][]float64, len(stores))
+	for s, st := range stores {
+		var err error
+		if out[s], err = t.answers(ctx, st.col, there, exact); err != nil {
+			return nil, err
+		}
+	}
+	for round := range timedRounds {
+		for i, query := range t.queries {
+			for s := range stores {
+				s = (s + i + round) % len(stores)
+				res, err := stores[s].col.Search(ctx, engine.SearchRequest{Vectors: query.Vectors, Weights: query.Weights, K: k})
+				if err != nil {
+					return nil, err
+				}
+				times[s] = append(times[s], float64(res.Took)/1e6)
+			}
+		}
+	}
+	for s := range stores {
+		slices.Sort(times[s])
+		out[s].p50 = times[s][len(times[s])/2]
+	}
+	return out, nil
+}
+
+// answers evaluates the answers to all queries, nDCG over those with a relevant
+// document there.
+func (t *truth) answers(ctx context.Context, col *engine.Collection, there func(string) bool, exact bool) (q quality, err error) {
 	run, judged := eval.Run{}, eval.Qrels{}
-	var times []float64
 	var hits, exactHits, n int
 	for i, query := range t.queries {
 		want := t.top(i, there)
+		n += len(want)
 		req := engine.SearchRequest{Vectors: query.Vectors, Weights: query.Weights, K: k}
 		res, err := col.Search(ctx, req)
 		if err != nil {
 			return q, err
 		}
-		times = append(times, float64(res.Took)/1e6)
 		hits += overlap(res, want)
-		n += len(want)
-		for _, h := range res.Hits {
-			run[query.ID] = append(run[query.ID], eval.Scored{ID: h.ID, Score: float64(h.Score)})
-		}
 		if rel := relevant(t.qrels[query.ID], there); len(rel) > 0 {
 			judged[query.ID] = rel
-		} else {
-			delete(run, query.ID)
+			for _, h := range res.Hits {
+				run[query.ID] = append(run[query.ID], eval.Scored{ID: h.ID, Score: float64(h.Score)})
+			}
 		}
 		if exact {
 			req.Exact = true
@@ -98,8 +130,6 @@ func (t *truth) measure(ctx context.Context, col *engine.Collection, there func(
 			exactHits += overlap(res, want)
 		}
 	}
-	slices.Sort(times)
-	q.p50 = times[len(times)/2]
 	q.recall, q.exactRecall = float64(hits)/float64(n), float64(exactHits)/float64(n)
 	q.ndcg = eval.Evaluate(judged, run, k).NDCG
 	return q, nil

@@ -47,14 +47,15 @@ var allowed = map[string][]string{
 	"internal/crashmem":               nil,
 	"scripts/internal/resample":       {"engine"},
 	"scripts/internal/background":     {"engine"},
+	"scripts/internal/beir":           nil,
 	"scripts/bulkload":                {"engine", "codec", "internal/bytecount", "scripts/internal/resample"},
 	"scripts/changecost":              {"engine", "encoder", "encoder/bundled", "internal/bytecount", "scripts/internal/background", "scripts/internal/resample"},
 	"scripts/lifecost":                {"engine", "internal/bytecount", "scripts/internal/background", "scripts/internal/resample"},
 	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
 	"scripts/mutants":                 {"internal/failpoint"},
 	"scripts/notices":                 nil,
-	"scripts/churn":                   {"engine", "encoder", "encoder/bundled", "codec", "query/eval"},
-	"scripts/benchmark":               {"engine", "encoder", "encoder/bundled", "encoder/onnx", "codec", "query/eval"},
+	"scripts/churn":                   {"engine", "encoder", "encoder/bundled", "codec", "query/eval", "scripts/internal/beir"},
+	"scripts/benchmark":               {"engine", "encoder", "encoder/bundled", "encoder/onnx", "codec", "query/eval", "scripts/internal/beir"},
 }
 
 // pebbleUsers are the packages that may name Pebble.

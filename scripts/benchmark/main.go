@@ -11,10 +11,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -30,6 +28,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/query/eval"
+	"github.com/colbertdb-go/colbertdb/scripts/internal/beir"
 )
 
 const k = 10
@@ -226,10 +225,10 @@ func resampled(docs []item, n int) []item {
 
 // load reads documents and queries and encodes them, or takes real vectors.
 func load(ctx context.Context, dir string) (docs, queries []item, err error) {
-	if docs, err = lines(filepath.Join(dir, "corpus.jsonl")); err != nil {
+	if docs, err = items(filepath.Join(dir, "corpus.jsonl")); err != nil {
 		return nil, nil, err
 	}
-	if queries, err = lines(filepath.Join(dir, "queries.jsonl")); err != nil {
+	if queries, err = items(filepath.Join(dir, "queries.jsonl")); err != nil {
 		return nil, nil, err
 	}
 	emb := filepath.Join(dir, "emb")
@@ -269,8 +268,8 @@ func matrices[T any](in []T, f func(T) engine.Matrix) (out []engine.Matrix) {
 }
 
 // encode fills in the vectors of items.
-func encode(items []item, f func([]string) ([]engine.Matrix, error)) error {
-	for batch := range slices.Chunk(items, 256) {
+func encode(all []item, f func([]string) ([]engine.Matrix, error)) error {
+	for batch := range slices.Chunk(all, 256) {
 		texts := make([]string, len(batch))
 		for i := range batch {
 			texts[i] = batch[i].text
@@ -286,34 +285,14 @@ func encode(items []item, f func([]string) ([]engine.Matrix, error)) error {
 	return nil
 }
 
-// lines reads a corpus or queries.
-func lines(path string) (out []item, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// items reads a corpus or queries.
+func items(path string) ([]item, error) {
+	texts, err := beir.Read(path)
+	out := make([]item, len(texts))
+	for i, t := range texts {
+		out[i] = item{id: t.ID, text: t.Text}
 	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 64<<20)
-	for s.Scan() {
-		var row struct{ ID, Title, Text string }
-		var raw map[string]json.RawMessage
-		if err := json.Unmarshal(s.Bytes(), &raw); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		for field, dst := range map[string]*string{"_id": &row.ID, "title": &row.Title, "text": &row.Text} {
-			if len(raw[field]) > 0 {
-				if err := json.Unmarshal(raw[field], dst); err != nil {
-					return nil, fmt.Errorf("%s: %s: %w", path, field, err)
-				}
-			}
-		}
-		if row.Title != "" {
-			row.Text = row.Title + " " + row.Text
-		}
-		out = append(out, item{id: row.ID, text: row.Text})
-	}
-	return out, s.Err()
+	return out, err
 }
 
 // vectors reads the token vectors of a ColBERT model that lie beside a

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/gob"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/query/eval"
+	"github.com/colbertdb-go/colbertdb/scripts/internal/beir"
 )
 
 // collection is the encoded part of a test collection that a run uses.
@@ -80,28 +80,22 @@ func save(path string, c *collection) error {
 	return os.Rename(path+".tmp", path)
 }
 
-type line struct {
-	ID    string `json:"_id"`
-	Title string `json:"title"`
-	Text  string `json:"text"`
-}
-
 func encode(ctx context.Context, dir, name, split string, limit int) (*collection, error) {
 	qrels, err := eval.ReadQrelsFile(filepath.Join(dir, "qrels", split+".tsv"))
 	if err != nil {
 		return nil, err
 	}
-	docs, err := lines(filepath.Join(dir, "corpus.jsonl"))
+	docs, err := beir.Read(filepath.Join(dir, "corpus.jsonl"))
 	if err != nil {
 		return nil, err
 	}
-	queries, err := lines(filepath.Join(dir, "queries.jsonl"))
+	queries, err := beir.Read(filepath.Join(dir, "queries.jsonl"))
 	if err != nil {
 		return nil, err
 	}
-	queries = slices.DeleteFunc(queries, func(q line) bool { return len(qrels[q.ID]) == 0 })
+	queries = slices.DeleteFunc(queries, func(q beir.Text) bool { return len(qrels[q.ID]) == 0 })
 	judged := map[string]bool{}
-	queries = slices.DeleteFunc(queries, func(q line) bool {
+	queries = slices.DeleteFunc(queries, func(q beir.Text) bool {
 		if limit > 0 && len(judged)+len(qrels[q.ID]) > limit {
 			delete(qrels, q.ID)
 			return true
@@ -114,7 +108,7 @@ func encode(ctx context.Context, dir, name, split string, limit int) (*collectio
 	// Judged documents first, then others at random, then all in a random order.
 	r := rand.New(rand.NewPCG(1, 1))
 	r.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
-	slices.SortStableFunc(docs, func(a, b line) int { return rank(judged[a.ID]) - rank(judged[b.ID]) })
+	slices.SortStableFunc(docs, func(a, b beir.Text) int { return rank(judged[a.ID]) - rank(judged[b.ID]) })
 	if limit > 0 {
 		docs = docs[:min(limit, len(docs))]
 	}
@@ -128,7 +122,7 @@ func encode(ctx context.Context, dir, name, split string, limit int) (*collectio
 	info := enc.Info()
 	c := &collection{Name: name, Qrels: qrels, Model: fmt.Sprintf("%s (%.12s)", info.Name, info.Fingerprint)}
 	for part := range slices.Chunk(docs, 256) {
-		out, err := enc.EncodeDocuments(ctx, texts(part))
+		out, err := enc.EncodeDocuments(ctx, beir.Texts(part))
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +133,7 @@ func encode(ctx context.Context, dir, name, split string, limit int) (*collectio
 	}
 	fmt.Fprintln(os.Stderr)
 	for part := range slices.Chunk(queries, 256) {
-		out, err := enc.EncodeQueries(ctx, texts(part))
+		out, err := enc.EncodeQueries(ctx, beir.Texts(part))
 		if err != nil {
 			return nil, err
 		}
@@ -166,33 +160,4 @@ func rank(judged bool) int {
 		return 0
 	}
 	return 1
-}
-
-func texts(part []line) []string {
-	out := make([]string, len(part))
-	for i, l := range part {
-		out[i] = l.Text
-		if l.Title != "" {
-			out[i] = l.Title + " " + l.Text
-		}
-	}
-	return out
-}
-
-func lines(path string) (out []line, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 64<<20)
-	for s.Scan() {
-		var l line
-		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		out = append(out, l)
-	}
-	return out, s.Err()
 }

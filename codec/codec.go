@@ -61,6 +61,9 @@ func (v View) PrefetchA(tokens []uint32, dim int) {
 // dimension and one byte of scale.
 func PlaneBytes(dim int) int { return dim/4 + 1 }
 
+// Kernels names the kernels in use: "avx512", "avx2", "neon" or "generic".
+func Kernels() string { return simd.Tier() }
+
 // ParseProfile reads "exact", "balanced" or "compact".
 func ParseProfile(s string) (Profile, error) {
 	for _, p := range []Profile{Exact, Balanced, Compact} {

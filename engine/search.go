@@ -38,6 +38,13 @@ const (
 // MaxK is the greatest K of a search.
 const MaxK = query.MaxK
 
+// Stages are the names of a search's stages, in order.
+func Stages() []string { return append([]string(nil), query.Stages...) }
+
+// Kernels names the kernels that this processor runs: "avx512", "avx2", "neon" or
+// "generic".
+func Kernels() string { return codec.Kernels() }
+
 // ParseFilter reads a filter in its text form, such as year >= 2020 and lang = "en",
 // or in its JSON form, such as {"gte": {"year": 2020}}. Errors wrap ErrFilter and
 // say where they are. Package query/filter has the language.
@@ -65,10 +72,11 @@ type SearchRequest struct {
 	Effort Effort
 	// Exact scores every document. Default: false.
 	Exact bool
-	// NProbe is the number of centroids that a query token looks into, and
-	// NFullScores the number of documents scored in the last tier. Default: as
-	// Effort says.
-	NProbe, NFullScores int
+	// NProbe is the number of centroids that a query token looks into,
+	// NCandidates the number of documents scored on plane A, and NFullScores that
+	// of documents scored in the last tier. Default: as Effort says. Who raises
+	// NProbe raises NCandidates with it: more probes alone can lower recall.
+	NProbe, NCandidates, NFullScores int
 	// Filter restricts the hits. Default: none.
 	Filter *Filter
 	// GroupBy names an attribute: one hit for each of its values, with its best
@@ -158,7 +166,7 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 	s := e.searchers.Get().(*query.Searcher)
 	defer e.searchers.Put(s)
 	r, err := s.Search(ctx, q, sources, query.Params{
-		K: req.K, Effort: req.Effort, Exact: req.Exact, NProbe: req.NProbe, NFullScores: req.NFullScores,
+		K: req.K, Effort: req.Effort, Exact: req.Exact, NProbe: req.NProbe, NA: req.NCandidates, NFullScores: req.NFullScores,
 		Filter: req.Filter, Explain: req.Explain, GroupBy: req.GroupBy, GroupSize: req.GroupSize,
 	})
 	if err != nil {

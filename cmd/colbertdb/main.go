@@ -52,6 +52,7 @@ type commandLine struct {
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
 	Dump       dumpCmd       `cmd:"" help:"Print a structure of a store that is not open, damaged or not."`
 	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
+	Bench      benchCmd      `cmd:"" help:"Measure recall and latency of searches over token vectors."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 

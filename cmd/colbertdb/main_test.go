@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/bench"
+	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -19,7 +21,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"corrupt": corrupt,
+			"corrupt":     corrupt,
+			"makevectors": makeVectors,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("COLBERTDB_DB", e.WorkDir+"/db")
@@ -28,6 +31,22 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// makeVectors writes a folder of vectors for bench: two documents of three tokens
+// and a query.
+func makeVectors(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: makevectors DIR")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	v, err := bench.CreateVectors(dir, 8)
+	ts.Check(err)
+	ts.Check(v.AddDocument("a", codec.Matrix{Dim: 8, Data: []float32{1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0}}))
+	ts.Check(v.AddDocument("b", codec.Matrix{Dim: 8, Data: []float32{0, 0, 1, 0, 0, 0, 0, 0}}))
+	ts.Check(v.AddQuery(bench.Query{ID: "q", Vectors: codec.Matrix{Dim: 8, Data: []float32{0, 0, 1, 1, 0, 0, 0, 0}}}))
+	ts.Check(v.Close())
 }
 
 // corrupt flips a bit of the largest of some files: corrupt PATTERN OFFSET.

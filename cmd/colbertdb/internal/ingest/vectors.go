@@ -2,16 +2,12 @@ package ingest
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
-	"regexp"
-	"strconv"
-	"strings"
 
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/engine"
 )
 
@@ -23,7 +19,7 @@ func ReadVectors(name string) (m engine.Matrix, weights []float32, err error) {
 	if err != nil {
 		return m, nil, err
 	}
-	if bytes.HasPrefix(data, []byte(npyMagic)) {
+	if bytes.HasPrefix(data, []byte(npy.Magic)) {
 		m, err = parseNPY(data)
 	} else {
 		m, weights, err = parseVectorJSON(data)
@@ -57,56 +53,27 @@ func parseVectorJSON(data []byte) (m engine.Matrix, weights []float32, err error
 	return m, weights, err
 }
 
-const npyMagic = "\x93NUMPY"
-
-var (
-	npyDescr = regexp.MustCompile(`'descr':\s*'([<|=])f([248])'`)
-	npyOrder = regexp.MustCompile(`'fortran_order':\s*False`)
-	npyShape = regexp.MustCompile(`'shape':\s*\((\d+),\s*(\d+),?\s*\)`)
-)
-
-// parseNPY reads NumPy's array format, versions 1 to 3
-// (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+// parseNPY reads NumPy's array format.
 func parseNPY(data []byte) (engine.Matrix, error) {
 	var none engine.Matrix
-	if len(data) < 12 {
-		return none, errors.New("the .npy header is cut off")
+	r := bytes.NewReader(data)
+	h, err := npy.ReadHeader(r)
+	if err != nil {
+		return none, err
 	}
-	size, at := int(binary.LittleEndian.Uint16(data[8:])), 10
-	if data[6] >= 2 {
-		size, at = int(binary.LittleEndian.Uint32(data[8:])), 12
+	body := data[len(data)-r.Len():]
+	if h.Kind != 'f' || len(h.Shape) != 2 || h.Len() < 1 {
+		return none, fmt.Errorf("want floats of shape (tokens, dim), have %c%d of shape %v", h.Kind, h.Width, h.Shape)
 	}
-	if size > len(data)-at {
-		return none, errors.New("the .npy header is cut off")
+	if h.Bytes() != int64(len(body)) {
+		return none, fmt.Errorf("shape %v of %d-byte floats does not fit %d bytes", h.Shape, h.Width, len(body))
 	}
-	header, body := string(data[at:at+size]), data[at+size:]
-	descr := npyDescr.FindStringSubmatch(header)
-	shape := npyShape.FindStringSubmatch(header)
-	if descr == nil || shape == nil || !npyOrder.MatchString(header) {
-		return none, fmt.Errorf("want a little-endian float array of shape (tokens, dim) in C order, have %s", strings.TrimSpace(header))
-	}
-	width := int(descr[2][0] - '0')
-	rows, err1 := strconv.Atoi(shape[1])
-	dim, err2 := strconv.Atoi(shape[2])
-	if err1 != nil || err2 != nil || rows < 1 || dim < 1 || dim > len(body) || rows > len(body)/width/dim || len(body) != rows*dim*width {
-		return none, fmt.Errorf("shape (%s, %s) of %d-byte floats does not fit %d bytes", shape[1], shape[2], width, len(body))
-	}
+	dim := h.Shape[1]
 	if err := engine.ValidDim(dim); err != nil {
 		return none, err
 	}
-	if width == 2 {
+	if h.Width == 2 {
 		return engine.MatrixFromF16(dim, body), nil
 	}
-	m := engine.Matrix{Dim: dim, Data: make([]float32, rows*dim)}
-	switch width {
-	case 4:
-		for i := range m.Data {
-			m.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(body[4*i:]))
-		}
-	case 8:
-		for i := range m.Data {
-			m.Data[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(body[8*i:])))
-		}
-	}
-	return m, nil
+	return engine.Matrix{Dim: dim, Data: npy.Floats(body, h.Width)}, nil
 }

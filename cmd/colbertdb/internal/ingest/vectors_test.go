@@ -8,14 +8,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
 )
 
 // npy writes an array as NumPy does.
-func npy(descr, shape string, body []byte) string {
+func npyFile(descr, shape string, body []byte) string {
 	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape)
 	header += strings.Repeat(" ", 63-(10+len(header))%64) + "\n"
 	size := binary.LittleEndian.AppendUint16(nil, uint16(len(header)))
-	return npyMagic + "\x01\x00" + string(size) + header + string(body)
+	return npy.Magic + "\x01\x00" + string(size) + header + string(body)
 }
 
 func TestReadVectors(t *testing.T) {
@@ -31,9 +33,9 @@ func TestReadVectors(t *testing.T) {
 	for name, data := range map[string]string{
 		"rows.json":   " " + rows + "\n",
 		"object.json": `{"text": "x", "vectors": ` + rows + `, "weights": [1.5, 0.5]}`,
-		"f2.npy":      npy("<f2", "(2, 8)", f2),
-		"f4.npy":      npy("<f4", "(2, 8)", f4),
-		"f8.npy":      npy("<f8", "(2, 8)", f8),
+		"f2.npy":      npyFile("<f2", "(2, 8)", f2),
+		"f4.npy":      npyFile("<f4", "(2, 8)", f4),
+		"f8.npy":      npyFile("<f8", "(2, 8)", f8),
 	} {
 		file := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(file, []byte(data), 0o644); err != nil {
@@ -53,14 +55,14 @@ func TestReadVectors(t *testing.T) {
 		"truncated": "[[1, 2",
 		"no field":  `{"vector": [1]}`,
 		"ragged":    "[[1],[1,2]]",
-		"short":     npy("<f4", "(2, 8)", f4[:20]),
-		"long":      npy("<f4", "(2, 8)", append(f4, 0)),
-		"huge":      npy("<f4", "(9999999999, 9999999999)", f4),
-		"ints":      npy("<i4", "(2, 8)", f4),
-		"one axis":  npy("<f4", "(16,)", f4),
-		"cut":       npyMagic + "\x01\x00\xff\xff{",
+		"short":     npyFile("<f4", "(2, 8)", f4[:20]),
+		"long":      npyFile("<f4", "(2, 8)", append(f4, 0)),
+		"huge":      npyFile("<f4", "(9999999999, 9999999999)", f4),
+		"ints":      npyFile("<i4", "(2, 8)", f4),
+		"one axis":  npyFile("<f4", "(16,)", f4),
+		"cut":       npy.Magic + "\x01\x00\xff\xff{",
 		"empty":     "",
-		"dimension": npy("<f2", "(4, 3)", f2[:24]),
+		"dimension": npyFile("<f2", "(4, 3)", f2[:24]),
 	} {
 		file := filepath.Join(t.TempDir(), "v")
 		if err := os.WriteFile(file, []byte(data), 0o644); err != nil {
@@ -73,7 +75,7 @@ func TestReadVectors(t *testing.T) {
 }
 
 func FuzzNPY(f *testing.F) {
-	f.Add([]byte(npy("<f4", "(1, 1)", []byte{0, 0, 0, 0})))
+	f.Add([]byte(npyFile("<f4", "(1, 1)", []byte{0, 0, 0, 0})))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if m, err := parseNPY(data); err == nil && (m.Dim < 1 || len(m.Data)%m.Dim != 0) {
 			t.Errorf("%+v", m)

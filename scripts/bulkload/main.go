@@ -2,7 +2,7 @@
 // written, for synthetic documents made of real token vectors. docs/benchmarks.md
 // has its figures.
 //
-//	go run ./scripts/bulkload -data DIR [-documents 1000000] [-tokens 70] [-profile exact] [-upserts] [-dir STORE] [-search 20]
+//	go run ./scripts/bulkload -data DIR [-documents 1000000] [-tokens 70] [-profile exact] [-upserts | -compare] [-dir STORE] [-search 20]
 //
 // With -search it then opens the store anew and measures what searches take, in
 // time and memory, and what they find (search.go). A folder that holds the whole
@@ -38,7 +38,8 @@ func main() {
 	tokens := flag.Int("tokens", 70, "token vectors of each")
 	profile := flag.String("profile", "exact", "exact, balanced or compact")
 	expected := flag.Int("expected", 0, "documents that the load says it brings, to measure the beginning of a longer one. Default: -documents")
-	upserts := flag.Bool("upserts", false, "store by Upsert in batches of 100 instead")
+	upserts := flag.Bool("upserts", false, "store by Upsert in batches of 100 instead, compacting at the end")
+	compare := flag.Bool("compare", false, "do both, one after the other")
 	heap := flag.String("heap", "", "file for a heap profile of the end of the load. Default: none")
 	dir := flag.String("dir", "", "where the store is made. Default: a temporary folder, removed afterwards")
 	searches := flag.Int("search", 0, "queries to measure afterwards. Default: none")
@@ -48,7 +49,7 @@ func main() {
 		dir: *dir, profile: *profile, documents: *documents, expected: max(*documents, *expected),
 		upserts: *upserts, heap: *heap, searches: *searches, budget: *budget << 20,
 	}
-	if err := m.run(context.Background(), *data, *tokens); err != nil {
+	if err := m.run(context.Background(), *data, *tokens, *compare); err != nil {
 		fmt.Fprintln(os.Stderr, "bulkload:", err)
 		os.Exit(1)
 	}
@@ -65,7 +66,7 @@ type measurement struct {
 	src                 *resample.Source
 }
 
-func (m *measurement) run(ctx context.Context, data string, tokens int) (err error) {
+func (m *measurement) run(ctx context.Context, data string, tokens int, compare bool) (err error) {
 	if m.src, err = newSource(data, tokens); err != nil {
 		return err
 	}
@@ -75,10 +76,29 @@ func (m *measurement) run(ctx context.Context, data string, tokens int) (err err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(m.dir)) }()
 	}
+	if compare {
+		return m.compare(ctx)
+	}
 	if err := m.store(ctx); err != nil || m.searches == 0 {
 		return err
 	}
 	return m.search(ctx, filepath.Join(data, "emb", "queries.f32"))
+}
+
+// compare loads and upserts the same documents.
+func (m *measurement) compare(ctx context.Context) error {
+	dir := m.dir
+	var took [2]time.Duration
+	for i, upserts := range []bool{false, true} {
+		m.upserts, m.dir = upserts, filepath.Join(dir, fmt.Sprint(i))
+		start := time.Now()
+		if err := m.store(ctx); err != nil {
+			return err
+		}
+		took[i] = time.Since(start)
+	}
+	fmt.Printf("the load is %.2f times as fast\n", took[1].Seconds()/took[0].Seconds())
+	return nil
 }
 
 // store loads or upserts the documents.

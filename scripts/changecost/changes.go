@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,8 +15,12 @@ const runs = 5
 // changes compares single upserts in two stores: their acknowledgement in runs
 // that alternate between the stores, then what was written and asked of Pebble
 // until they were acknowledged, and until they were sealed and merged.
-func (b *bench) changes(ctx context.Context, small, large *store) error {
+func (b *bench) changes(ctx context.Context, small, large *store) (err error) {
 	stores := []*store{small, large}
+	if err := small.build(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, small.db.Close()) }()
 	before := make([]engine.Metrics, 2)
 	written := make([]int64, 2)
 	for i, s := range stores {

@@ -1,5 +1,5 @@
 // Command changecost measures what one change costs in a small and in a large
-// store, and what searches feel of the work in the background. It prints a table
+// store, what searches feel of the work in the background, and how soon it stops. It prints a table
 // with a bound for each figure and fails where one is exceeded.
 //
 //	go run ./scripts/changecost -data DIR [-small 10000] [-large 100000] [-tokens 70] [-profile exact]
@@ -36,12 +36,13 @@ func main() {
 	tokens := flag.Int("tokens", 70, "token vectors of each document")
 	profile := flag.String("profile", "exact", "exact, balanced or compact")
 	upserts := flag.Int("upserts", 500, "upserts of a run; each store has five runs")
+	only := flag.String("only", "", "measure one part: changes, searches or stops. Default: all")
 	tmp := flag.String("tmp", "", "where the stores are made. Default: the system's folder for temporary files")
 	flag.Parse()
 	p, err := engine.ParseProfile(*profile)
 	if err == nil {
 		b := &bench{profile: p, upserts: *upserts}
-		err = b.run(context.Background(), *data, *tmp, *tokens, *small, *large)
+		err = b.run(context.Background(), *data, *tmp, *only, *tokens, *small, *large)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "changecost:", err)
@@ -63,7 +64,7 @@ type query struct {
 	weights []float32
 }
 
-func (b *bench) run(ctx context.Context, data, tmp string, tokens, small, large int) (err error) {
+func (b *bench) run(ctx context.Context, data, tmp, only string, tokens, small, large int) (err error) {
 	if err := b.encode(ctx, data, tokens); err != nil {
 		return err
 	}
@@ -73,26 +74,31 @@ func (b *bench) run(ctx context.Context, data, tmp string, tokens, small, large 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	fmt.Printf("synthetic documents of %d tokens, profile %s; %s, %d cores, %s\n", tokens, b.profile, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version())
-	stores := make([]*store, 2)
-	for i, n := range []int{small, large} {
-		stores[i] = &store{bench: b, dir: filepath.Join(dir, fmt.Sprint(n)), fs: bytecount.OS(), documents: n}
-		if err := stores[i].build(ctx); err != nil {
+	s := b.newStore(dir, large)
+	if err := s.build(ctx); err != nil {
+		return err
+	}
+	if only == "" || only == "changes" {
+		if err := b.changes(ctx, b.newStore(dir, small), s); err != nil {
+			return err
+		}
+		for _, writers := range []int{1, 16} {
+			if err := b.sustained(ctx, s, writers); err != nil {
+				return err
+			}
+		}
+	}
+	if only == "" || only == "searches" {
+		if err := b.searches(ctx, s); err != nil {
 			return err
 		}
 	}
-	if err := b.changes(ctx, stores[0], stores[1]); err != nil {
-		return err
-	}
-	if err := stores[0].db.Close(); err != nil {
-		return err
-	}
-	s := stores[1]
-	for _, writers := range []int{1, 16} {
-		if err := b.sustained(ctx, s, writers); err != nil {
+	if only == "" || only == "stops" {
+		if err := b.stops(ctx, s); err != nil {
 			return err
 		}
 	}
-	if err := b.searches(ctx, s); err != nil {
+	if err := s.db.Close(); err != nil {
 		return err
 	}
 	return b.table.print()
@@ -166,6 +172,10 @@ type store struct {
 	db        *engine.Engine
 	col       *engine.Collection
 	work      background.Watch
+}
+
+func (b *bench) newStore(dir string, documents int) *store {
+	return &store{bench: b, dir: filepath.Join(dir, fmt.Sprint(documents)), fs: bytecount.OS(), documents: documents}
 }
 
 // open opens the store, closing it first where it is open.

@@ -26,6 +26,15 @@ func (t *table) ratio(name, unit string, small, large, bound float64) {
 	t.rows = append(t.rows, fmt.Sprintf("| %s | %s %s | %s %s | %.2f | %s | %s |", name, number(small), unit, number(large), unit, large/small, limit, verdict))
 }
 
+// limit adds a row of one figure with a bound.
+func (t *table) limit(name, unit string, x, bound float64) {
+	verdict := "PASS"
+	if x > bound {
+		verdict, t.failed = "FAIL", true
+	}
+	t.rows = append(t.rows, fmt.Sprintf("| %s | | %s %s | | ≤ %s %s | %s |", name, number(x), unit, number(bound), unit, verdict))
+}
+
 // figure adds a row of one figure.
 func (t *table) figure(name, unit string, x float64) {
 	t.rows = append(t.rows, fmt.Sprintf("| %s | | %s %s | | | |", name, number(x), unit))

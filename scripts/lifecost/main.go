@@ -1,7 +1,7 @@
 // Command lifecost measures what documents cost over their life: the bytes that
 // are written for them in all files, log, segments, merges and Pebble's own, over
-// the bytes of their float16 vectors; the disk that a store gives back when half
-// of it is deleted; and how soon work in the background stops.
+// the bytes of their float16 vectors; and the disk that a store gives back when
+// half of it is deleted.
 //
 //	go run ./scripts/lifecost -data DIR [-documents 50000] [-tokens 70] [-rounds 100] [-seal 0]
 //

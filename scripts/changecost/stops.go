@@ -22,7 +22,7 @@ func (b *bench) stops(ctx context.Context, s *store) error {
 		if err := s.open(ctx, engine.Options{DisableAutoCompaction: true, SealAge: -1}); err != nil {
 			return err
 		}
-		if err := errors.Join(s.fill(ctx, sealDocuments), s.db.Flush(ctx)); err != nil {
+		if err := errors.Join(s.fill(ctx, min(sealDocuments, s.documents/8)), s.db.Flush(ctx)); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -78,38 +79,9 @@ func TestChurnQuality(t *testing.T) {
 	defer mustClose(t, fresh)
 	upsert(built, order...)
 	compact(built)
+	truth := exactTop10(t, queries, docs)
 	recall := func(col *engine.Collection) float64 {
-		hits := 0
-		for _, q := range queries {
-			truth := make([]float64, len(docs))
-			scorer := codec.NewScorer()
-			query, err := codec.NewQuery(q, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			scorer.Reset(query, nil)
-			for i, d := range docs {
-				v := codec.View{Tokens: d.Len(), Raw: codec.AppendF16(nil, d.Data)}
-				truth[i] = float64(scorer.MaxSim(codec.PlaneRaw, v))
-			}
-			best := slices.Clone(order)
-			slices.SortFunc(best, func(a, b int) int {
-				if truth[a] > truth[b] {
-					return -1
-				}
-				return 1
-			})
-			res, err := col.Search(ctx, engine.SearchRequest{Vectors: q, NProbe: 8, NFullScores: 32})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, h := range res.Hits {
-				if slices.ContainsFunc(best[:10], func(i int) bool { return fmt.Sprint(i) == h.ID }) {
-					hits++
-				}
-			}
-		}
-		return float64(hits) / float64(10*len(queries))
+		return recallAt10(t, col, queries, truth, engine.SearchRequest{NProbe: 8, NFullScores: 32})
 	}
 	got, want := recall(col), recall(built)
 	a, b := col.Info(), built.Info()
@@ -125,4 +97,130 @@ func TestChurnQuality(t *testing.T) {
 		t.Errorf("%d cells from the first tenth, %d from all: the test has no power", a.Cells, b.Cells)
 	}
 	verify(t, db)
+}
+
+// exactTop10 returns the numbers of the ten documents with the greatest float32
+// MaxSim to each query.
+func exactTop10(t *testing.T, queries, docs []engine.Matrix) [][]string {
+	t.Helper()
+	scorer := codec.NewScorer()
+	var out [][]string
+	for _, q := range queries {
+		query, err := codec.NewQuery(q, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scorer.Reset(query, nil)
+		scores, order := make([]float32, len(docs)), make([]int, len(docs))
+		for i, d := range docs {
+			scores[i] = scorer.MaxSim(codec.PlaneRaw, codec.View{Tokens: d.Len(), Raw: codec.AppendF16(nil, d.Data)})
+			order[i] = i
+		}
+		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+		var best []string
+		for _, i := range order[:10] {
+			best = append(best, fmt.Sprint(i))
+		}
+		out = append(out, best)
+	}
+	return out
+}
+
+// recallAt10 asks every query as req says.
+func recallAt10(t *testing.T, col *engine.Collection, queries []engine.Matrix, truth [][]string, req engine.SearchRequest) float64 {
+	t.Helper()
+	hits := 0
+	for i, q := range queries {
+		req.Vectors = q
+		res, err := col.Search(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range res.Hits {
+			if slices.Contains(truth[i], h.ID) {
+				hits++
+			}
+		}
+	}
+	return float64(hits) / float64(10*len(queries))
+}
+
+// The small form of the hostile order, in compact, which keeps no originals:
+// documents of one kind, then of another that their codebook does not know (the
+// dimensions of real vectors in the opposite order), then the first ones deleted.
+// What is left is found as in a store built in one go, and without re-training it
+// is not.
+func TestHostileOrder(t *testing.T) {
+	queries, docs := testdata.Lotte(t)
+	queries, docs = queries[:20], docs[:300]
+	if testing.Short() {
+		queries = queries[:10]
+	}
+	turn := func(in []engine.Matrix) (out []engine.Matrix) {
+		for _, m := range in {
+			m.Data = slices.Clone(m.Data)
+			for r := range m.Len() {
+				slices.Reverse(m.Row(r))
+			}
+			out = append(out, m)
+		}
+		return out
+	}
+	turned, questions := turn(docs), turn(queries)
+	truth := exactTop10(t, questions, turned)
+	run := func(hostile, disabled bool) (recall float64, info engine.CollectionInfo) {
+		trained := make(chan struct{}, 100)
+		db := mustOpen(t, vfs.NewMem(), &engine.Options{
+			TrainTokens: 10_000, TrainSample: 30_000, DriftTokens: 5000, Sync: engine.SyncNever, DisableRetraining: disabled,
+			EventListener: &engine.EventListener{TrainEnd: func(engine.TrainInfo) { trained <- struct{}{} }},
+		})
+		defer mustClose(t, db)
+		col, err := db.CreateCollection(ctx, "test", engine.CollectionConfig{Dim: 128, Profile: engine.Compact})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(prefix string, docs []engine.Matrix) (ids []string) {
+			var batch []engine.Document
+			for i, d := range docs {
+				batch = append(batch, engine.Document{ID: prefix + fmt.Sprint(i), Vectors: d})
+				ids = append(ids, batch[i].ID)
+			}
+			if _, err := col.Upsert(ctx, batch...); err != nil {
+				t.Fatal(err)
+			}
+			if err := col.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+			return ids
+		}
+		var old []string
+		if hostile {
+			old = write("old", docs)
+			<-trained
+		}
+		write("", turned)
+		if !hostile {
+			<-trained
+		}
+		if hostile {
+			if _, err := col.Delete(ctx, old...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := col.Compact(ctx); err != nil {
+			t.Fatal(err)
+		}
+		verify(t, db)
+		return recallAt10(t, col, questions, truth, engine.SearchRequest{Exact: true}), col.Info()
+	}
+	want, _ := run(false, false)
+	got, info := run(true, false)
+	without, _ := run(true, true)
+	t.Logf("recall@10 of exact searches: %.3f in one go, %.3f in hostile order, %.3f without re-training", want, got, without)
+	if got < want-0.04 || info.CodebookID < 2 {
+		t.Errorf("recall@10 %.3f with codebook %d, in one go %.3f", got, info.CodebookID, want)
+	}
+	if without > want-0.05 {
+		t.Errorf("recall@10 %.3f without re-training, %.3f in one go: the test has no power", without, want)
+	}
 }

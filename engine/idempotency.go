@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/colbertdb-go/colbertdb/internal/envelope"
+	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -345,6 +346,9 @@ func (k *keyChanges) write(b *pebble.Batch) error {
 		}
 	}
 	for i, id := range k.set {
+		if failpoint.On(failpoint.ForgetKeys) {
+			continue
+		}
 		if err := b.Set(segment.WriteKey(id.collection, id.name), k.records[i].encode(), nil); err != nil {
 			return err
 		}

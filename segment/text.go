@@ -141,13 +141,27 @@ func (r *Reader) decodeText(block int, key, packed []byte) ([]byte, error) {
 	for o := int(r.textStart[block]); o < r.blockEnd(block); o++ {
 		want += int(r.docs.textLen[o]) + int(r.docs.attrLen[o])
 	}
-	_, dec := zstdCodec()
-	raw, err := dec.DecodeAll(packed, make([]byte, 0, want))
-	if err == nil && len(raw) != want {
-		err = fmt.Errorf("%d bytes, the document table says %d", len(raw), want)
-	}
+	raw, err := unpack(packed, want)
 	if err != nil {
 		return nil, corrupt(describe(key), 0, "%w", err)
 	}
 	return raw, nil
+}
+
+// unpack decompresses a block of want bytes. What the block and the document table
+// say is believed, with memory, only as far as the other does too.
+func unpack(packed []byte, want int) ([]byte, error) {
+	var h zstd.Header
+	if err := h.Decode(packed); err != nil {
+		return nil, err
+	}
+	if h.HasFCS && h.FrameContentSize != uint64(want) {
+		return nil, fmt.Errorf("%d bytes, the document table says %d", h.FrameContentSize, want)
+	}
+	_, dec := zstdCodec()
+	raw, err := dec.DecodeAll(packed, make([]byte, 0, min(want, textBytes+64*len(packed))))
+	if err == nil && len(raw) != want {
+		err = fmt.Errorf("%d bytes, the document table says %d", len(raw), want)
+	}
+	return raw, err
 }

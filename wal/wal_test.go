@@ -171,7 +171,7 @@ func TestTruncationKeepsWholeRecords(t *testing.T) {
 	for c := ends[len(ends)-4]; c <= len(b); c++ {
 		cuts = append(cuts, c)
 	}
-	for range 500 {
+	for range 1000 {
 		cuts = append(cuts, fileHeader+rand.IntN(len(b)-fileHeader))
 	}
 	for _, cut := range cuts {
@@ -221,6 +221,33 @@ func TestBitFlipsNeverLoseWhatWasMarkedDurable(t *testing.T) {
 		wantPrefix(t, got, marked, groups*each)
 		if i < ends[marked-1] && i >= 36 && len(got) != groups*each {
 			t.Fatalf("byte %d of %d: lost records silently", i, len(b))
+		}
+	}
+}
+
+// A record that is bad, zeroed or of garbage is damage where a record behind it
+// says that it was durable, and otherwise the end of the log.
+func TestBadRecordBeforeADurableMark(t *testing.T) {
+	b, ends := written(t, 20, 1)
+	starts := append([]int{fileHeader}, ends[:len(ends)-1]...)
+	for i, start := range starts {
+		for name, fill := range map[string]byte{"zeros": 0, "garbage": 0x5a} {
+			bad := bytes.Clone(b)
+			for j := start; j < ends[i]; j++ {
+				bad[j] = fill
+			}
+			got, info, err := replayed(t, store(t, bad), 1)
+			if i == len(starts)-1 {
+				if err != nil || info.TornBytes == 0 {
+					t.Fatalf("%s in the last record: %+v, %v", name, info, err)
+				}
+				wantPrefix(t, got, i, i)
+				continue
+			}
+			var c *CorruptionError
+			if !errors.As(err, &c) || c.Offset != int64(start) {
+				t.Fatalf("%s in record %d at %d: %v", name, i, start, err)
+			}
 		}
 	}
 }

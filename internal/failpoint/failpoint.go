@@ -16,10 +16,12 @@ const (
 	AckBeforeAppend      = "M8"  // a write is acknowledged before it is in the log
 	ReuseSegmentID       = "M9"  // two segments get one id
 	LowWaterOffByOne     = "M10" // the manifest gives up a log file that is needed
+	ForgetKeys           = "M11" // idempotency keys are forgotten with the log that they are in
 )
 
 // All lists the bugs in order.
 var All = []string{
 	SkipLogSync, SkipDirSync, PublishBeforeIngest, RemoveLogBeforeFlush, IgnoreChecksums,
 	ExciseWhileRead, LoseLateDeletes, AckBeforeAppend, ReuseSegmentID, LowWaterOffByOne,
+	ForgetKeys,
 }

@@ -19,15 +19,17 @@ import (
 
 // R1, R2: an acknowledged write survives power loss at any write operation,
 // also when the recovery itself loses power, up to three times in a row. A
-// batch that was not acknowledged is there wholly or not at all.
+// batch that was not acknowledged is there wholly or not at all. A write with an
+// idempotency key may be sent again, at once after a crash or much later: it is
+// made once.
 func TestR01PowerLoss(t *testing.T) {
 	const generations = 10
 	var total crashStats
 	Seeds(t, 1, Count(500, 10_000)/generations, func(seed uint64) error { return life(seed, generations, &total) })
-	t.Logf("%d power losses, %d of them in a recovery, %d in the middle of a call; %d operations", total.crashes.Load(), total.inOpen.Load(), total.inCall.Load(), total.ops.Load())
+	t.Logf("%d power losses, %d of them in a recovery, %d in the middle of a call; %d operations, %d writes sent again", total.crashes.Load(), total.inOpen.Load(), total.inCall.Load(), total.ops.Load(), total.repeats.Load())
 }
 
-type crashStats struct{ crashes, inOpen, inCall, ops atomic.Int64 }
+type crashStats struct{ crashes, inOpen, inCall, ops, repeats atomic.Int64 }
 
 // life runs one store through a number of crashes.
 func life(seed uint64, generations int, total *crashStats) error {
@@ -36,6 +38,7 @@ func life(seed uint64, generations int, total *crashStats) error {
 	disk := vfs.NewCrashableMem()
 	states := []State{{}} // what the store may hold
 	var lastSeq uint64
+	keys := newKeyed(seed)
 	for generation := range generations {
 		for depth := 0; depth < 3 && r.IntN(4) == 0; depth++ {
 			var err error
@@ -58,10 +61,18 @@ func life(seed uint64, generations int, total *crashStats) error {
 			return errors.Join(fmt.Errorf("generation %d, after recovery: %w", generation, err), closed())
 		}
 		state := states[which]
+		if lastSeq, err = keys.resend(db, state, lastSeq); err != nil {
+			return errors.Join(fmt.Errorf("generation %d: %w", generation, err), closed())
+		}
 		states = []State{state}
 		fs.Arm(1+r.IntN([]int{20, 150, 600}[r.IntN(3)]), r.IntN(101), r)
 		for range 80 {
-			op := g.Next(state)
+			if repeated, err := keys.repeat(db); err != nil {
+				return errors.Join(fmt.Errorf("generation %d: %w", generation, err), closed())
+			} else if repeated {
+				total.repeats.Add(1)
+			}
+			op := keys.give(g.Next(state))
 			seq, err := op.Run(ctx, db)
 			if err != nil {
 				return errors.Join(fmt.Errorf("generation %d: %s: %w", generation, op, err), closed())
@@ -69,6 +80,7 @@ func life(seed uint64, generations int, total *crashStats) error {
 			total.ops.Add(1)
 			if fs.Crashed() { // before the acknowledgement: it may be lost
 				states = append(states, state.After(op))
+				keys.unanswered(op)
 				total.inCall.Add(1)
 				break
 			}
@@ -77,6 +89,7 @@ func life(seed uint64, generations int, total *crashStats) error {
 			}
 			lastSeq = max(lastSeq, seq)
 			state.Apply(op)
+			keys.made(op, seq)
 		}
 		disk = fs.Disk()
 		total.crashes.Add(1)

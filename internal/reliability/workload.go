@@ -37,6 +37,7 @@ type Op struct {
 	Config     engine.CollectionConfig // of Create
 	Docs       []engine.Document       // of Upsert
 	IDs        []string                // of Delete
+	Key        string                  // of an idempotent Upsert or Delete
 }
 
 func (op Op) String() string {
@@ -67,6 +68,9 @@ func (op Op) Run(ctx context.Context, db *engine.Engine) (seq uint64, err error)
 	col, err := db.Collection(op.Collection)
 	if err != nil {
 		return 0, err
+	}
+	if op.Key != "" {
+		col = col.Idempotent(op.Key)
 	}
 	switch op.Kind {
 	case Upsert:

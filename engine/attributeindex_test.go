@@ -292,7 +292,7 @@ func TestCrashWhileIndexing(t *testing.T) {
 	var clones []*vfs.MemFS
 	hooked := crashmem.Wrap(fs.CrashClone(vfs.CrashCloneCfg{}))
 	mustClose(t, db)
-	db = mustOpen(t, &cloning{FS: hooked, each: 3, taken: func() {
+	db = mustOpen(t, &cloning{FS: hooked, taken: func() {
 		clones = append(clones, hooked.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: r}))
 	}}, o)
 	col, err := db.Collection("test")
@@ -321,11 +321,11 @@ func TestCrashWhileIndexing(t *testing.T) {
 	}
 }
 
-// cloning calls taken before every few syncs of a file.
+// cloning calls taken before every sync of a file.
 type cloning struct {
 	vfs.FS
-	each, count int
-	taken       func()
+
+	taken func()
 }
 
 func (c *cloning) Create(name string, cat vfs.DiskWriteCategory) (vfs.File, error) {
@@ -339,9 +339,7 @@ type cloningFile struct {
 }
 
 func (f *cloningFile) Sync() error {
-	if f.c.count++; f.c.count%f.c.each == 0 {
-		f.c.taken()
-	}
+	f.c.taken()
 	return f.File.Sync()
 }
 

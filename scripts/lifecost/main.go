@@ -22,6 +22,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/internal/bytecount"
@@ -133,7 +134,7 @@ func (l *life) measure(ctx context.Context, k kind) (ok bool, err error) {
 	if err := s.settle(ctx); err != nil {
 		return false, err
 	}
-	lived, err := size(s.dir)
+	lived, err := settledSize(s.dir)
 	if err != nil {
 		return false, err
 	}
@@ -173,6 +174,23 @@ func (l *life) fresh(ctx context.Context, dir string, c engine.CollectionConfig,
 		return 0, err
 	}
 	return size(dir)
+}
+
+// settledSize is the size of a store's folder once it has not changed for a second:
+// Pebble removes files in the background, not too many at a time.
+func settledSize(dir string) (bytes int64, err error) {
+	for same := 0; same < 4; time.Sleep(250 * time.Millisecond) {
+		now, err := size(dir)
+		if err != nil {
+			return 0, err
+		}
+		if now == bytes {
+			same++
+		} else {
+			same, bytes = 0, now
+		}
+	}
+	return bytes, nil
 }
 
 // size adds up the files of a folder.

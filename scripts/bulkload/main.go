@@ -43,11 +43,12 @@ func main() {
 	heap := flag.String("heap", "", "file for a heap profile of the end of the load. Default: none")
 	dir := flag.String("dir", "", "where the store is made. Default: a temporary folder, removed afterwards")
 	searches := flag.Int("search", 0, "queries to measure afterwards. Default: none")
+	recall := flag.Bool("recall", true, "with -search: scan all documents for what should be found")
 	budget := flag.Int64("budget", 256, "memory budget of the store, MiB")
 	flag.Parse()
 	m := measurement{
 		dir: *dir, profile: *profile, documents: *documents, expected: max(*documents, *expected),
-		upserts: *upserts, heap: *heap, searches: *searches, budget: *budget << 20,
+		upserts: *upserts, heap: *heap, searches: *searches, recall: *recall, budget: *budget << 20,
 	}
 	if err := m.run(context.Background(), *data, *tokens, *compare); err != nil {
 		fmt.Fprintln(os.Stderr, "bulkload:", err)
@@ -62,6 +63,7 @@ type measurement struct {
 	upserts             bool
 	heap                string
 	searches            int
+	recall              bool
 	budget              int64
 	src                 *resample.Source
 }

@@ -62,7 +62,7 @@ func (h *Collection) Apply(ctx context.Context, b *Batch) (DeleteResult, error) 
 	if docs, err = h.encodeTexts(ctx, docs); err != nil {
 		return DeleteResult{}, err
 	}
-	p, err := h.begin(len(b.changes), key)
+	p, err := h.begin(ctx, len(b.changes), b.memory(docs, &h.c.config), key)
 	if err != nil {
 		return DeleteResult{}, err
 	}
@@ -91,6 +91,19 @@ func (h *Collection) Apply(ctx context.Context, b *Batch) (DeleteResult, error) 
 		h.c.engine.stats.deletes.Add(int64(p.deleted))
 	}
 	return DeleteResult{Deleted: p.deleted, Seq: p.seq}, nil
+}
+
+// memory is at least what the batch will take; docs are its documents, encoded.
+func (b *Batch) memory(docs []Document, r *collectionRecord) (n int64) {
+	for i := range docs {
+		n += memoryOf(&docs[i], r.Dim, r.RetainRaw)
+	}
+	for _, c := range b.changes {
+		if c.doc == nil {
+			n += deleteMemory(c.id)
+		}
+	}
+	return n
 }
 
 func deleteOp(id string) (op, error) {
@@ -168,7 +181,11 @@ func (h *Collection) deleteUnchanged(ctx context.Context, docs []foundDoc, key *
 	if key != nil {
 		key.before = out.Deleted
 	}
-	p, err := h.begin(len(docs), key)
+	var memory int64
+	for _, d := range docs {
+		memory += deleteMemory(d.id)
+	}
+	p, err := h.begin(ctx, len(docs), memory, key)
 	if err != nil {
 		return err
 	}

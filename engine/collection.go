@@ -52,7 +52,7 @@ type collection struct {
 	bulk          *bulkState      // of the open load; changed under Engine.pub too
 	alive         context.Context // ends when the collection is dropped or the store closes
 	drop          context.CancelFunc
-	stalls        stallGauge
+	inRoom        int64                // what Engine.room counts of its buffers
 	cloned        map[*segHandle]bool  // live bits copied for the commit group in hand
 	refs          map[string]storedRef // what the store has for the ids of that group
 	notes         *deleteNotes         // while it is re-encoded

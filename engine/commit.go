@@ -30,6 +30,7 @@ type pending struct {
 	docs    []*memDoc // for each upsert among ops, in order, encoded in space
 	space   *space
 	bytes   int
+	memory  int64 // admitted by writeRoom
 	seq     uint64
 	deleted int                       // live documents that its deletes removed
 	key     *writeKey                 // its idempotency key; nil: none
@@ -40,17 +41,28 @@ type pending struct {
 	done    chan struct{}
 }
 
-// begin starts a batch of n operations, with a key or without; end must follow.
-// The collection stays open until then.
-func (h *Collection) begin(n int, key *writeKey) (*pending, error) {
-	v, err := h.c.use()
-	if err != nil {
+// begin starts a batch of n operations that will take so many bytes of memory,
+// with a key or without; it waits for room. end must follow. The collection stays
+// open until then.
+func (h *Collection) begin(ctx context.Context, n int, memory int64, key *writeKey) (*pending, error) {
+	e := h.c.engine
+	if h.reindex { // its last documents come while seals are kept off
+		e.room.force(memory)
+	} else if err := e.room.enter(ctx, h.c, memory); err != nil {
 		return nil, err
 	}
-	return &pending{col: h.c, from: h, ops: make([]op, n), space: v.space, key: key}, nil
+	v, err := h.c.use()
+	if err != nil {
+		e.room.leave(memory)
+		return nil, err
+	}
+	return &pending{col: h.c, from: h, ops: make([]op, n), memory: memory, space: v.space, key: key}, nil
 }
 
-func (p *pending) end() { p.col.unuse() }
+func (p *pending) end() {
+	p.col.unuse()
+	p.col.engine.room.leave(p.memory)
+}
 
 // commit hands a batch to the committer and waits for it. A context that ends
 // while the batch waits in the queue does not take it back: the call still
@@ -62,11 +74,6 @@ func (e *Engine) commit(ctx context.Context, p *pending) error {
 	if err := e.admit(p); err != nil {
 		return err
 	}
-	if !p.from.reindex { // its last documents come while seals are kept off
-		if err := p.col.waitForRoom(ctx); err != nil {
-			return err
-		}
-	}
 	if err := p.col.gate.enter(ctx); err != nil {
 		return err
 	}
@@ -75,12 +82,8 @@ func (e *Engine) commit(ctx context.Context, p *pending) error {
 	for i := range p.ops {
 		p.bytes += p.ops[i].bytes()
 	}
-	select {
-	case e.commits <- p:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-e.closing:
-		return ErrClosed
+	if err := e.commits.put(p); err != nil {
+		return err
 	}
 	<-p.done
 	return p.err
@@ -89,37 +92,17 @@ func (e *Engine) commit(ctx context.Context, p *pending) error {
 // committer is the goroutine that owns the log's tail.
 func (e *Engine) committer() {
 	defer e.wg.Done()
+	defer e.commits.close()
 	for {
 		select {
-		case p := <-e.commits:
-			e.commitGroup(e.gather(p))
-		case <-e.closing:
-			for {
-				select {
-				case p := <-e.commits:
-					p.err = ErrClosed
-					close(p.done)
-				default:
-					return
-				}
+		case <-e.commits.some:
+			if group := e.commits.take(maxGroupBytes); len(group) > 0 {
+				e.commitGroup(group)
 			}
+		case <-e.closing:
+			return
 		}
 	}
-}
-
-// gather takes what else is waiting, up to maxGroupBytes.
-func (e *Engine) gather(p *pending) []*pending {
-	group, size := []*pending{p}, p.bytes
-	for size < maxGroupBytes {
-		select {
-		case q := <-e.commits:
-			group = append(group, q)
-			size += q.bytes
-		default:
-			return group
-		}
-	}
-	return group
 }
 
 // acknowledge lets commit return.
@@ -253,6 +236,7 @@ func (e *Engine) applyGroup(group []*pending, seq uint64) {
 			v = p.col.next()
 			touched[p.col] = v
 		}
+		e.room.settle(p)
 		if p.deleted, p.err = p.col.apply(v, p.ops, p.docs, p.seq); p.err != nil {
 			// The batch is in the log and half applied: only a reopen mends that.
 			e.guard.poison(p.err)

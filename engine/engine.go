@@ -69,11 +69,10 @@ type Engine struct {
 	mergeable   map[*collection]struct{}  // those that a merge may be due for
 	restless    map[*collection]struct{}  // those that were not quiet when last looked at
 	sealedSeq   uint64                    // Seq of the manifest that was loaded
-	roomCh      chan struct{}             // closed and replaced when buffers have shrunk
-	sealErr     error                     // of the last background seal
 	isClosed    atomic.Bool
 	clock       atomic.Int64 // counts openings; orders the uses of collections
 
+	room      writeRoom
 	keys      keyWindow // guarded by mu
 	obsolete  obsoleteList
 	disk      diskSpace
@@ -84,7 +83,7 @@ type Engine struct {
 	reading   sync.WaitGroup
 	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it
 
-	commits chan *pending
+	commits *commitQueue
 	work    chan struct{} // wakes merger
 	due     chan struct{} // wakes sealer
 	closing chan struct{}
@@ -110,8 +109,7 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 		opened: map[*collection]struct{}{}, unsealed: map[*collection]struct{}{}, mergeable: map[*collection]struct{}{}, restless: map[*collection]struct{}{},
 		aliases: map[string]*alias{}, reindexes: map[uint32]*reindexRecord{},
 		cursors: map[*logCursor]struct{}{},
-		roomCh:  make(chan struct{}),
-		commits: make(chan *pending, 256),
+		commits: newCommitQueue(),
 		work:    make(chan struct{}, 1),
 		due:     make(chan struct{}, 1),
 		closing: make(chan struct{}),
@@ -119,6 +117,8 @@ func Open(ctx context.Context, dir string, o *Options) (*Engine, error) {
 	}
 	e.guard.onPoison = func(err error) { e.events.emit(func(l *EventListener) { l.Poisoned(err) }) }
 	e.pins.limit = opts.MemoryBudget
+	e.room.limit, e.room.soft, e.room.failFast = opts.WriteMemory, opts.WriteMemory/4*3, opts.FailWhenBusy
+	e.room.wake, e.room.began, e.room.ended = e.wakeSealer, e.stallBegan, e.stallEnded
 	e.keys.limit, e.keys.age = opts.IdempotencyKeys, opts.IdempotencyAge
 	e.disk = diskSpace{fs: e.fs, dir: dir, floor: opts.DiskFloor}
 	e.searchers.New = func() any { return query.NewSearcher() }
@@ -162,9 +162,9 @@ func (e *Engine) Close() error {
 	}
 	e.isClosed.Store(true)
 	close(e.closing)
-	close(e.roomCh)
 	e.mu.Unlock()
 	e.cancel()
+	e.room.close()
 	e.wg.Wait()
 	e.reading.Wait()
 	defer e.events.close()
@@ -244,48 +244,6 @@ func (e *Engine) wake() {
 	select {
 	case e.work <- struct{}{}:
 	default:
-	}
-}
-
-// signalRoom lets blocked writers look again. The caller holds Engine.mu.
-func (e *Engine) signalRoom(err error) {
-	e.sealErr = err
-	if !e.isClosed.Load() {
-		close(e.roomCh)
-		e.roomCh = make(chan struct{})
-	}
-}
-
-// waitForRoom blocks while the collection's buffers hold more than four seals'
-// worth of documents: the pressure of a disk slower than its writers.
-func (c *collection) waitForRoom(ctx context.Context) error {
-	e := c.engine
-	var stalled stall
-	defer stalled.end(c)
-	for {
-		e.mu.Lock()
-		size := c.active.bytes
-		for _, m := range c.frozen {
-			size += m.bytes
-		}
-		room, err, closed := e.roomCh, e.sealErr, e.isClosed.Load()
-		e.mu.Unlock()
-		switch {
-		case closed:
-			return ErrClosed
-		case size < 4*e.opts.SealBytes:
-			return nil
-		case err != nil:
-			e.wakeSealer() // the next write may find that it has become possible
-			return fmt.Errorf("colbertdb: the buffer is full and sealing it failed: %w", err)
-		}
-		stalled.begin(c, size)
-		e.wakeSealer()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
 }
 

@@ -28,6 +28,9 @@ var (
 	ErrTooOld             = errors.New("colbertdb: the log does not reach back so far")
 	ErrBrokenChain        = errors.New("colbertdb: backups do not follow one another")
 	ErrInvalid            = errors.New("colbertdb: invalid argument")
+	// ErrBusy: there is no room in memory for the write, and Options.FailWhenBusy
+	// says not to wait. Nothing of it was done.
+	ErrBusy = errors.New("colbertdb: too much waits to be written")
 	// ErrIdempotencyConflict: an idempotency key came with another write before.
 	ErrIdempotencyConflict = errors.New("colbertdb: idempotency key was used for another write")
 	ErrDimension           = codec.ErrDimension

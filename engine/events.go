@@ -29,8 +29,8 @@ type EventListener struct {
 	// merges that put its segments into it come in between.
 	TrainBegin func(TrainInfo)
 	TrainEnd   func(TrainInfo)
-	// WriteStallBegin, WriteStallEnd: writes to a collection wait for its
-	// buffers to be sealed. However many wait, there is one pair of events.
+	// WriteStallBegin, WriteStallEnd: writes wait for room in memory, which seals
+	// make (Options.WriteMemory). However many wait, there is one pair of events.
 	WriteStallBegin func(WriteStallInfo)
 	WriteStallEnd   func(WriteStallInfo)
 	// BackgroundError: a seal, merge or training that nobody waited for failed
@@ -96,10 +96,10 @@ type TrainInfo struct {
 	Err               error
 }
 
-// WriteStallInfo is a time in which writes to a collection waited.
+// WriteStallInfo is a time in which writes waited.
 type WriteStallInfo struct {
-	Collection string
-	Buffered   int64         // bytes, at the beginning
+	Collection string        // of the write that waited first
+	Buffered   int64         // bytes of WriteMemory that were taken, at the beginning
 	Duration   time.Duration // at the end
 }
 

@@ -205,7 +205,7 @@ func TestStallEvents(t *testing.T) {
 	if open != 0 || m.Stalls == 0 || m.Stalled <= 0 {
 		t.Errorf("%d stalls did not end; metrics say %d, %v", open, m.Stalls, m.Stalled)
 	}
-	if i := nth[engine.WriteStallInfo](t, &rec, "stall end", 0); i.Collection != "test" || i.Buffered < 4*o.SealBytes || i.Duration <= 0 {
+	if i := nth[engine.WriteStallInfo](t, &rec, "stall end", 0); i.Collection != "test" || i.Buffered < 2*o.SealBytes || i.Duration <= 0 {
 		t.Errorf("%+v", i)
 	}
 }

@@ -20,8 +20,9 @@ type memtable struct {
 	docs   []*memDoc
 	byID   map[string]int // live documents, id to ordinal
 	dead   []int          // ordinals of the others
-	bytes  int64
-	tokens int64 // of all documents
+	bytes  int64          // as logged
+	memory int64          // as it lies here
+	tokens int64          // of all documents
 	// indexes keep the attributes that the collection has indexes of.
 	indexes []memIndex
 	// deadTokens are of the dead ones.
@@ -48,6 +49,7 @@ func (m *memtable) add(d *memDoc) {
 	m.docs = append(m.docs, d)
 	m.byID[d.op.id] = ord
 	m.bytes += int64(d.op.bytes())
+	m.memory += d.memory()
 	m.tokens += int64(d.enc.Tokens)
 	for i := range m.indexes {
 		m.indexes[i].add(d.op.attrs)

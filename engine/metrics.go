@@ -28,8 +28,10 @@ type Metrics struct {
 	Merges     int64
 	Trainings  int64
 	Reroutes   int64         // segments whose postings were rewritten for a newer routing
-	Stalls     int64         // writes that waited for a seal
-	Stalled    time.Duration // time in which writes waited, for each collection
+	Stalls     int64         // writes that waited for room in memory
+	Stalled    time.Duration // time in which at least one waited
+
+	WriteMemory WriteMemoryMetrics
 
 	Replayed  int64 // log records read when the store was opened
 	TornBytes int64 // dropped from the log's end then
@@ -121,7 +123,7 @@ func (e *Engine) Metrics() Metrics {
 		Upserts:     s.upserts.Load(), Deletes: s.deletes.Load(),
 		Searches: s.searches.Load(), SearchTime: time.Duration(s.searchNanos.Load()),
 		Seals: s.seals.Load(), Merges: s.merges.Load(), Trainings: s.trainings.Load(), Reroutes: s.reroutes.Load(),
-		Stalls: s.stalls.Load(), Stalled: time.Duration(s.stalledNanos.Load()),
+		Stalls: e.room.stalls.Load(), Stalled: time.Duration(e.room.stalledNanos.Load()), WriteMemory: e.room.metrics(),
 		Replayed: s.replayed.Load(), TornBytes: s.torn.Load(),
 		UserBytes: s.userBytes.Load(), Seal: s.seal.load(), Merge: s.merge.load(), Train: s.train.load(),
 		GroupBatches: s.groupBatches.load(), GroupBytes: s.groupBytes.load(), LogSyncTime: s.logSync.load(),

@@ -17,13 +17,12 @@ import (
 
 // counters count since the store was opened.
 type counters struct {
-	upserts, deletes, searches, searchNanos    atomic.Int64
-	seals, merges, trainings, stalls, replayed atomic.Int64
-	reroutes, torn                             atomic.Int64
-	pebbleGets, pebbleSets                     atomic.Int64
+	upserts, deletes, searches, searchNanos atomic.Int64
+	seals, merges, trainings, replayed      atomic.Int64
+	reroutes, torn                          atomic.Int64
+	pebbleGets, pebbleSets                  atomic.Int64
 
 	userBytes                atomic.Int64 // of acknowledged changes
-	stalledNanos             atomic.Int64
 	seal, merge, train       workCounters
 	groupBatches, groupBytes histogram
 	logSync                  histogram
@@ -191,45 +190,14 @@ func (e *Engine) training(c *collection, first bool, tokens int64) func(*error) 
 	}
 }
 
-// stallGauge counts the writes to a collection that wait; guarded by Engine.mu.
-type stallGauge struct {
-	waiting  int
-	since    time.Time
-	buffered int64
+// stallBegan and stallEnded report the time in which writes wait for room; the
+// room holds its lock.
+func (e *Engine) stallBegan(first *roomWaiter, held int64) {
+	info := WriteStallInfo{Collection: first.col.name, Buffered: held}
+	e.events.emit(func(l *EventListener) { l.WriteStallBegin(info) })
 }
 
-// stall is one write that may have to wait.
-type stall struct{ begun bool }
-
-// begin reports, once, that the write waits. The caller does not hold Engine.mu.
-func (s *stall) begin(c *collection, buffered int64) {
-	if s.begun {
-		return
-	}
-	s.begun = true
-	e := c.engine
-	e.stats.stalls.Add(1)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if c.stalls.waiting++; c.stalls.waiting > 1 {
-		return
-	}
-	c.stalls.since, c.stalls.buffered = time.Now(), buffered
-	e.events.emit(func(l *EventListener) { l.WriteStallBegin(WriteStallInfo{Collection: c.name, Buffered: buffered}) })
-}
-
-// end reports that the write goes on, if it waited.
-func (s *stall) end(c *collection) {
-	if !s.begun {
-		return
-	}
-	e := c.engine
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if c.stalls.waiting--; c.stalls.waiting > 0 {
-		return
-	}
-	info := WriteStallInfo{Collection: c.name, Buffered: c.stalls.buffered, Duration: time.Since(c.stalls.since)}
-	e.stats.stalledNanos.Add(int64(info.Duration))
+func (e *Engine) stallEnded(first *roomWaiter, held int64, d time.Duration) {
+	info := WriteStallInfo{Collection: first.col.name, Buffered: held, Duration: d}
 	e.events.emit(func(l *EventListener) { l.WriteStallEnd(info) })
 }

@@ -220,6 +220,7 @@ func (c *collection) rest() *version {
 // noteUnsealed keeps Engine.unsealed up to date: the collections of which
 // something is in the log alone. The caller holds Engine.mu.
 func (e *Engine) noteUnsealed(c *collection) {
+	c.countBuffers()
 	some := len(c.active.docs) > 0 || len(c.frozen) > 0
 	for _, s := range c.current.segs {
 		some = some || s.live != s.saved

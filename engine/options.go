@@ -69,6 +69,14 @@ type Options struct {
 	// of deleted documents is reclaimed beyond what is worth it under load: until
 	// they are 8 % of the live ones. Default: 1 minute. Negative: never.
 	QuietAge time.Duration
+	// WriteMemory bounds the memory of what was written and is not yet in a
+	// segment, over all collections: batches on their way to the log and buffers.
+	// Writes slow down when three quarters are taken, and wait for a seal when all
+	// is; a batch that is larger is let through alone. Default: 8 × SealBytes.
+	WriteMemory int64
+	// FailWhenBusy makes writes that would wait return ErrBusy at once. Default:
+	// they wait, as long as their context lasts.
+	FailWhenBusy bool
 	// TrainTokens is the number of tokens at which a collection gets its
 	// codebook; below it every search is an exact scan. Default: 200,000.
 	TrainTokens int64
@@ -152,6 +160,7 @@ func (o *Options) withDefaults() Options {
 	}
 	def(&out.MemoryBudget, defaultMemoryBudget())
 	def(&out.SealBytes, 64<<20)
+	def(&out.WriteMemory, 8*out.SealBytes)
 	defInt(&out.SealDocuments, 16384)
 	def(&out.TrainTokens, 200_000)
 	defInt(&out.TrainSample, 1<<20)
@@ -185,7 +194,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: MaxSegmentDocuments must be 1 to %d, got %d", ErrInvalid, segment.MaxDocuments, d.MaxSegmentDocuments)
 	case d.DriftTokens < 1, d.DriftOutliers < 0, d.DriftResidual < 0, d.RoutingGrowth <= 1:
 		return fmt.Errorf("%w: DriftTokens, DriftOutliers and DriftResidual must not be negative, RoutingGrowth must be above 1", ErrInvalid)
-	case d.SealBytes < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.MaxOpenCollections < 1, d.SyncInterval < 0, d.KeepLogBytes < 0, d.KeepLogAge < 0, d.IdempotencyKeys < 0, d.IdempotencyAge < 0:
+	case d.SealBytes < 1, d.WriteMemory < 1, d.MemoryBudget < 0, d.TrainTokens < 1, d.TrainSample < 1, d.MaxSegmentTokens < 1, d.MaxOpenCollections < 1, d.SyncInterval < 0, d.KeepLogBytes < 0, d.KeepLogAge < 0, d.IdempotencyKeys < 0, d.IdempotencyAge < 0:
 		return fmt.Errorf("%w: options must not be negative", ErrInvalid)
 	}
 	return nil

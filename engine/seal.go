@@ -349,7 +349,6 @@ func (e *Engine) publishSeal(r *rotation) {
 		e.mergeable[d.col] = struct{}{}
 	}
 	e.walLow = r.low
-	e.signalRoom(nil)
 	e.wake() // a new segment may be one too many
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/internal/pace"
@@ -37,15 +38,17 @@ func (e *Engine) wakeSealer() {
 	}
 }
 
-// sealDue seals what is due, giving way to searches, and lets writers that wait for
-// room look again.
+// sealDue seals what is due, by itself or for want of room, and gives way to
+// searches but in the latter case. Writers that wait for room hear of a failure.
 func (e *Engine) sealDue(ctx context.Context) error {
-	now := time.Now()
-	ctx = pace.With(ctx, &e.pace)
-	err := e.flush(ctx, func(c *collection) bool { return c.sealDue(now) })
-	e.mu.Lock()
-	e.signalRoom(err)
-	e.mu.Unlock()
+	now, pressed := time.Now(), e.pressed()
+	if len(pressed) == 0 {
+		ctx = pace.With(ctx, &e.pace)
+	}
+	err := e.flush(ctx, func(c *collection) bool { return pressed[c] || c.sealDue(now) })
+	if err != nil {
+		e.room.fail(fmt.Errorf("colbertdb: the memory for writes is full and sealing failed: %w", err))
+	}
 	return err
 }
 

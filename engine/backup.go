@@ -13,6 +13,9 @@ type BackupOptions struct {
 	// Since is the descriptor of an earlier backup: only files with content
 	// that it lacks are written, and Restore needs both. Default: everything.
 	Since *Descriptor
+	// Name says where the backup goes, for those who look for it after a purge, such
+	// as the name of its file. Default: none.
+	Name string
 	// Progress is called with the bytes of files read so far and in all.
 	Progress func(done, total int64)
 }
@@ -43,6 +46,9 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer, o BackupOptions) (d *D
 		}
 	}
 	if d, err = newDescriptor(e.storeID, seq); err != nil {
+		return nil, err
+	}
+	if err := e.remember(copyBackup, o.Name, d); err != nil {
 		return nil, err
 	}
 	return d, e.writeBackup(ctx, w, from, d, o)

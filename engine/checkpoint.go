@@ -45,6 +45,9 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) (*Descriptor, error
 		err = describeFolder(e.fs, tmp, d)
 	}
 	if err == nil {
+		err = e.remember(copyCheckpoint, dir, d)
+	}
+	if err == nil {
 		err = errors.Join(e.fs.RemoveAll(dir), e.fs.Rename(tmp, dir))
 	}
 	if err != nil {

@@ -81,6 +81,7 @@ type Engine struct {
 	pace      pace.Pacer // holds up seals, merges and trainings in the background while searches run
 	stats     counters
 	reading   sync.WaitGroup
+	copiesMu  sync.Mutex   // guards the file COPIES
 	metricsMu sync.RWMutex // held to read Pebble's metrics, and to close it
 
 	commits *commitQueue

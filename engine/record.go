@@ -29,6 +29,7 @@ const (
 	opUpsert opKind = 1
 	opDelete opKind = 2
 	opKey    opKind = 3 // no change of a document: the batch's idempotency key
+	opErased opKind = 4 // as many zeros as an operation had that was purged
 )
 
 // loggedBatch is what a batch record holds.
@@ -132,6 +133,11 @@ func decodeBatch(payload []byte) (out loggedBatch, err error) {
 				return loggedBatch{}, d.err
 			}
 			continue
+		case opErased:
+			if d.bytes(); d.err != nil {
+				return loggedBatch{}, d.err
+			}
+			continue
 		case opDelete:
 			o.id = string(d.bytes())
 		case opUpsert:
@@ -156,6 +162,63 @@ func decodeBatch(payload []byte) (out loggedBatch, err error) {
 		return loggedBatch{}, fmt.Errorf("%w: %d bytes left over", errBatch, len(d.b))
 	}
 	return out, nil
+}
+
+// eraseOps returns a batch record's payload with the operations on some ids of a
+// collection erased, in place of them and of the same length; nil where it has none.
+func eraseOps(payload []byte, collection uint32, ids map[string]bool) ([]byte, error) {
+	d := decoder{b: payload}
+	if uint32(d.uvarint()) != collection {
+		return nil, d.err
+	}
+	var out []byte
+	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
+		start := len(payload) - len(d.b)
+		kind, erase := opKind(d.byte()), false
+		switch kind {
+		case opKey:
+			d.writeKey()
+		case opErased:
+			d.bytes()
+		case opDelete, opUpsert:
+			erase = ids[string(d.bytes())]
+			if kind == opUpsert {
+				d.uvarint()
+				d.bytes()
+				d.bytes()
+				d.uvarint()
+				d.bytes()
+			}
+		default:
+			return nil, fmt.Errorf("%w: operation %d", errBatch, kind)
+		}
+		if erase && d.err == nil {
+			if out == nil {
+				out = bytes.Clone(payload)
+			}
+			fillErased(out[start : len(payload)-len(d.b)])
+		}
+	}
+	return out, d.err
+}
+
+// fillErased makes an operation of any length an erased one. Its length may take
+// more bytes than it need.
+func fillErased(b []byte) {
+	clear(b)
+	b[0] = byte(opErased)
+	for n := 1; ; n++ {
+		rest := len(b) - 1 - n
+		if rest < 0 || uint64(rest) >= 1<<(7*n) {
+			continue
+		}
+		for i := 1; i < n; i++ {
+			b[i] = byte(rest) | 0x80
+			rest >>= 7
+		}
+		b[n] = byte(rest)
+		return
+	}
 }
 
 // decoder reads uvarints and length-prefixed bytes, remembering the first error.

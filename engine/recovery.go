@@ -330,6 +330,11 @@ func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segment
 			}
 		}
 	}
+	if !e.opts.ReadOnly {
+		if err := e.exciseScratch(ctx); err != nil {
+			return err
+		}
+	}
 	for _, o := range orphans {
 		if e.opts.ReadOnly { // the next open for writing removes it
 			e.obsolete.put(o)

@@ -54,11 +54,17 @@ func (m *memtable) full(o *Options) bool {
 
 // seal seals what is due, and everything of the collections that force names.
 // The caller holds Engine.pub.
-func (e *Engine) seal(ctx context.Context, force func(*collection) bool) (err error) {
+func (e *Engine) seal(ctx context.Context, force func(*collection) bool) error {
+	return e.sealAndRotate(ctx, force, false)
+}
+
+// sealAndRotate is seal; with always set, the log is rotated even where nothing is
+// due.
+func (e *Engine) sealAndRotate(ctx context.Context, force func(*collection) bool, always bool) (err error) {
 	if err := e.guard.check(nil); err != nil {
 		return err
 	}
-	r, err := e.rotate(force)
+	r, err := e.rotate(force, always)
 	if err != nil || r == nil {
 		return err
 	}
@@ -118,10 +124,10 @@ type rotation struct {
 // rotate is S1. It fixes what this seal covers: no commit group is under way, so
 // that the files before low hold what the jobs and the forwarded records hold.
 // Reads go on while the log is synced.
-func (e *Engine) rotate(force func(*collection) bool) (*rotation, error) {
+func (e *Engine) rotate(force func(*collection) bool, always bool) (*rotation, error) {
 	e.commitMu.Lock()
 	defer e.commitMu.Unlock()
-	r, forward := e.freeze(force)
+	r, forward := e.freeze(force, always)
 	if r == nil {
 		return nil, nil
 	}
@@ -149,11 +155,12 @@ func (e *Engine) rotate(force func(*collection) bool) (*rotation, error) {
 
 // freeze ends the buffers that a seal takes and returns the records of those
 // that it leaves; nil where nothing is due. The caller holds Engine.commitMu.
-func (e *Engine) freeze(force func(*collection) bool) (r *rotation, forward []wal.Record) {
+func (e *Engine) freeze(force func(*collection) bool, always bool) (r *rotation, forward []wal.Record) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := byID(e.unsealed)
-	if !slices.ContainsFunc(all, force) && !e.keys.due() {
+	always = always || e.keys.due()
+	if !always && !slices.ContainsFunc(all, force) {
 		return nil, nil
 	}
 	r = &rotation{keys: e.keys.unsaved()}
@@ -175,7 +182,7 @@ func (e *Engine) freeze(force func(*collection) bool) (r *rotation, forward []wa
 			}
 		}
 	}
-	if len(r.jobs) == 0 && len(r.deletes) == 0 && !e.keys.due() {
+	if !always && len(r.jobs) == 0 && len(r.deletes) == 0 {
 		return nil, nil
 	}
 	return r, forward

@@ -127,17 +127,9 @@ func (e *Engine) readPebbleManifest() (later bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	slices.Sort(names)
-	path := ""
-	for _, n := range names { // the current file is that of the highest marker
-		if rest, ok := strings.CutPrefix(n, "marker.manifest."); ok {
-			if _, target, ok := strings.Cut(rest, "."); ok {
-				path = filepath.Join(e.pebbleDir(), target)
-			}
-		}
-	}
-	if path == "" {
-		return false, &segment.CorruptionError{Where: e.pebbleDir(), Err: errors.New("no marker of a MANIFEST")}
+	path, err := e.currentPebbleManifest(names)
+	if err != nil {
+		return false, err
 	}
 	b, err := readAll(e.fs, path)
 	if err != nil {
@@ -159,14 +151,33 @@ func (e *Engine) readPebbleManifest() (later bool, err error) {
 	}
 }
 
-// chunkAfter reports whether a whole chunk of a record starts after offset at of
-// a MANIFEST: crc32c (masked), length, type, payload; none crosses a block.
+// currentPebbleManifest returns the MANIFEST that counts, given what is in
+// Pebble's folder: that of the highest marker.
+func (e *Engine) currentPebbleManifest(names []string) (path string, err error) {
+	slices.Sort(names)
+	for _, n := range names {
+		if rest, ok := strings.CutPrefix(n, "marker.manifest."); ok {
+			if _, target, ok := strings.Cut(rest, "."); ok {
+				path = filepath.Join(e.pebbleDir(), target)
+			}
+		}
+	}
+	if path == "" {
+		return "", &segment.CorruptionError{Where: e.pebbleDir(), Err: errors.New("no marker of a MANIFEST")}
+	}
+	return path, nil
+}
+
+// chunkAfter reports whether another record begins after offset at of a MANIFEST:
+// a whole chunk of a type that begins one. Chunks that go on with a record may be
+// of the one at the offset, written last and torn. A chunk is crc32c (masked),
+// length, type, payload; none crosses a block.
 func chunkAfter(b []byte, at int) bool {
 	const header, block = 7, 32 << 10
 	for o := at + 1; o+header < len(b); o++ {
 		size := int(binary.LittleEndian.Uint16(b[o+4:]))
 		end := o + header + size
-		if kind := b[o+6]; kind < 1 || kind > 4 || size == 0 || end > len(b) || o%block+header+size > block {
+		if kind := b[o+6]; kind < 1 || kind > 2 || size == 0 || end > len(b) || o%block+header+size > block {
 			continue
 		}
 		if binary.LittleEndian.Uint32(b[o:]) == maskedSum(b[o+6:end]) {

@@ -28,6 +28,7 @@ type DocNum uint64
 //	s/ <segment u64> <column> <ordinal u32> <token u32>   segment data
 //	s/ <segment u64> P <routing u32> <chunk u32>          its postings, a version
 //	s/ <segment u64> I <index u32> <chunk u32>            an attribute index
+//	z/                                     nothing that lasts: ScratchTables
 const (
 	manifestPrefix   = "m/"
 	aliasPrefix      = "a/"
@@ -36,6 +37,7 @@ const (
 	documentPrefix   = "k/"
 	deletesPrefix    = "d/"
 	segmentPrefix    = "s/"
+	scratchPrefix    = "z/"
 )
 
 // KeyRange is a range of keys, the end excluded.

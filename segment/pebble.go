@@ -20,8 +20,28 @@ const FormatMajorVersion = pebble.FormatValueSeparation
 // filled in, and those of the default logger end the process when Pebble reads
 // damaged data.
 func PebbleOptions() *pebble.Options {
-	return &pebble.Options{FormatMajorVersion: FormatMajorVersion}
+	return &pebble.Options{
+		FormatMajorVersion: FormatMajorVersion,
+		Cleaner:            cleaner{},
+		// A MANIFEST names the first and last key of each sstable, and keeps what
+		// was so: a new one must be within reach (ScratchTables).
+		MaxManifestFileSize: manifestBytes,
+	}
 }
+
+const manifestBytes = 64 << 10
+
+// cleaner removes obsolete files. Pebble overwrites old files of its log instead,
+// bit by bit, unless a cleaner says that it needs what is in them, as that of
+// archives does: bytes that were purged would stay for long.
+type cleaner struct {
+	pebble.DeleteCleaner
+	needsContents
+}
+
+// needsContents is one level further away than DeleteCleaner, so that nothing but
+// what that one lacks comes from it.
+type needsContents struct{ pebble.ArchiveCleaner }
 
 // writerOptions are those of sstables that Ingest puts into the last level as
 // they are. Codes do not compress and text is compressed already.

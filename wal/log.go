@@ -114,6 +114,7 @@ func Open(o Options, next FileNum) (*Log, error) {
 	if err := syncDir(o.FS, o.FS.PathDir(o.Dir)); err != nil {
 		return nil, err
 	}
+	removeErased(o.FS, o.Dir)
 	// The new file will say how long the one before is, and replay may have read
 	// records of it that were never synced.
 	if o.Prev > 0 {

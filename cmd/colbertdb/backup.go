@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
@@ -45,6 +46,9 @@ func (c *backupCmd) Run(a *app) (err error) {
 	defer closing(&err, db)
 	report, end := a.bytesDone()
 	o.Progress = report
+	if o.Name, err = filepath.Abs(c.File); err != nil || c.File == "-" {
+		o.Name = c.File
+	}
 	start := time.Now()
 	var d *engine.Descriptor
 	written, err := writeWhole(c.File, a.stdout, func(w io.Writer) (err error) {

@@ -52,7 +52,7 @@ func (c *deleteCmd) Run(a *app) (err error) {
 	case c.Filter != "":
 		err = c.byFilter(a, col, &out)
 	default:
-		ids, out.Missing, err = c.withWindows(a, col)
+		ids, out.Missing, err = withWindows(a, col, c.IDs)
 	}
 	if err != nil {
 		return err
@@ -87,8 +87,8 @@ func (c *deleteCmd) byFilter(a *app, col *engine.Collection, out *deleteOutput) 
 }
 
 // withWindows adds the windows of passages that were split.
-func (c *deleteCmd) withWindows(a *app, col *engine.Collection) (ids, missing []string, err error) {
-	for _, id := range c.IDs {
+func withWindows(a *app, col *engine.Collection, given []string) (ids, missing []string, err error) {
+	for _, id := range given {
 		d, err := col.Get(a.ctx, id)
 		if errors.Is(err, engine.ErrNotFound) {
 			missing = append(missing, id)

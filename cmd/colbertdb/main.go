@@ -37,6 +37,7 @@ type commandLine struct {
 	Get        getCmd        `cmd:"" help:"Print documents."`
 	Delete     deleteCmd     `cmd:"" help:"Delete documents, or what an input brought."`
 	Attributes attributesCmd `cmd:"" help:"List the attribute indexes of a collection, make or drop some."`
+	Purge      purgeCmd      `cmd:"" help:"Delete documents and erase their bytes from every file of the store."`
 	Stats      statsCmd      `cmd:"" help:"Print the collections and their sizes."`
 	Compact    compactCmd    `cmd:"" help:"Merge segments and reclaim deleted space."`
 	Reindex    reindexCmd    `cmd:"" help:"Re-encode a collection with another model while it serves, and switch to it."`

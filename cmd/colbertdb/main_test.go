@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +25,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"corrupt":     corrupt,
 			"makevectors": makeVectors,
+			"infiles":     inFiles,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("COLBERTDB_DB", e.WorkDir+"/db")
@@ -47,6 +50,31 @@ func makeVectors(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(v.AddDocument("b", codec.Matrix{Dim: 8, Data: []float32{0, 0, 1, 0, 0, 0, 0, 0}}))
 	ts.Check(v.AddQuery(bench.Query{ID: "q", Vectors: codec.Matrix{Dim: 8, Data: []float32{0, 0, 1, 1, 0, 0, 0, 0}}}))
 	ts.Check(v.Close())
+}
+
+// inFiles looks for a string in the bytes of every file of a folder: infiles DIR
+// TEXT.
+func inFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] infiles DIR TEXT")
+	}
+	found := ""
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, []byte(args[1])) {
+			found = path
+		}
+		return err
+	}))
+	if neg && found != "" {
+		ts.Fatalf("%q is in %s", args[1], found)
+	}
+	if !neg && found == "" {
+		ts.Fatalf("%q is in no file of %s", args[1], args[0])
+	}
 }
 
 // corrupt flips a bit of the largest of some files: corrupt PATTERN OFFSET.

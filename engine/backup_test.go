@@ -224,7 +224,7 @@ func TestInterruptedBackup(t *testing.T) {
 	defer mustClose(t, db)
 	names, err := mem.List("db")
 	slices.Sort(names)
-	if want := []string{"LOCK", "build", "pebble", "wal"}; err != nil || !slices.Equal(names, want) {
+	if want := []string{"COPIES", "LOCK", "build", "pebble", "wal"}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("the store's folder has %q (%v), want %q", names, err, want)
 	}
 }

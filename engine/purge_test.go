@@ -140,6 +140,9 @@ func newPurgeStore(t testing.TB, fsys vfs.FS, cfg engine.CollectionConfig, seed 
 	if p.col, err = p.db.CreateCollection(ctx, "test", cfg); err != nil {
 		t.Fatal(err)
 	}
+	if err := p.col.IndexAttributes(ctx, "mark", "n"); err != nil { // one more place
+		t.Fatal(err)
+	}
 	return p
 }
 

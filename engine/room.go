@@ -152,7 +152,7 @@ func (r *writeRoom) leave(bytes int64) {
 }
 
 // settle ends what was admitted of a write that goes into a buffer now: grow
-// follows, and then lets others in.
+// follows, and others are let in once the write leaves.
 func (r *writeRoom) settle(p *pending) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,7 +166,9 @@ func (r *writeRoom) grow(bytes int64) {
 	defer r.mu.Unlock()
 	r.buffered += bytes
 	r.peak = max(r.peak, r.admitted+r.buffered)
-	r.serve()
+	if bytes < 0 {
+		r.serve()
+	}
 }
 
 // serve admits who waits, in order, as far as there is room. The caller holds mu.

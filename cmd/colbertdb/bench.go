@@ -30,6 +30,9 @@ type benchCmd struct {
 	ExactOf  int      `default:"100" help:"So many queries are also searched exactly over the stored planes, for candidate recall."`
 	Threads  int      `default:"1" help:"Threads that ask at once, for queries a second."`
 	Budget   int64    `placeholder:"BYTES" help:"Memory for columns. Default: a quarter of the machine's."`
+	Resample int      `placeholder:"N" help:"Measure so many synthetic documents instead, made of the inputs' token vectors with noise."`
+	Tokens   int      `default:"70" help:"Tokens of a synthetic document."`
+	Seed     uint64   `default:"1" help:"Of synthetic documents."`
 	SVG      string   `name:"svg" placeholder:"FILE" help:"Plot recall over latency, for the first k."`
 	Markdown string   `placeholder:"FILE#NAME" help:"Put the report between <!-- bench NAME --> and <!-- end --> of a file."`
 }
@@ -138,7 +141,10 @@ func (c *benchCmd) set(a *app, cache string) (set *bench.Set, err error) {
 			return nil, err
 		}
 	}
-	return set, nil
+	if c.Resample > 0 {
+		err = set.Resample(c.Resample, c.Tokens, c.Seed)
+	}
+	return set, err
 }
 
 // encode writes the vectors of a BEIR folder to another, in place only when they

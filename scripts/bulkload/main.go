@@ -27,7 +27,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/internal/bytecount"
-	"github.com/colbertdb-go/colbertdb/scripts/internal/resample"
+	"github.com/colbertdb-go/colbertdb/internal/resample"
 )
 
 const dim = 128

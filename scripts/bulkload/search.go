@@ -15,7 +15,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/engine"
-	"github.com/colbertdb-go/colbertdb/scripts/internal/resample"
+	"github.com/colbertdb-go/colbertdb/internal/resample"
 )
 
 const (

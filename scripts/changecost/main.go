@@ -25,8 +25,8 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/internal/bytecount"
+	"github.com/colbertdb-go/colbertdb/internal/resample"
 	"github.com/colbertdb-go/colbertdb/scripts/internal/background"
-	"github.com/colbertdb-go/colbertdb/scripts/internal/resample"
 )
 
 func main() {

@@ -26,8 +26,8 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/internal/bytecount"
+	"github.com/colbertdb-go/colbertdb/internal/resample"
 	"github.com/colbertdb-go/colbertdb/scripts/internal/background"
-	"github.com/colbertdb-go/colbertdb/scripts/internal/resample"
 )
 
 const dim = 128

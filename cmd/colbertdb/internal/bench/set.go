@@ -15,6 +15,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/resample"
 	"github.com/colbertdb-go/colbertdb/query/eval"
 )
 
@@ -45,6 +46,7 @@ type Set struct {
 	Queries   []Query
 	Qrels     eval.Qrels // nil: the queries are not judged
 	folders   []folder
+	synthetic *resample.Source // instead of the folders' documents
 }
 
 // Query is a query as token vectors.
@@ -200,6 +202,33 @@ func readQueries(dir string, dim int) ([]Query, error) {
 	return out, nil
 }
 
+// maxResampled bounds the token vectors that documents are made of, in memory.
+const maxResampled = 2 << 20
+
+// Resample replaces the documents by synthetic ones of so many tokens, made of
+// the real ones; what was judged no longer is. package resample tells how.
+func (s *Set) Resample(documents, tokens int, seed uint64) error {
+	all := engine.Matrix{Dim: s.Dim}
+	for d, err := range s.Docs() {
+		if err != nil {
+			return err
+		}
+		all.Data = append(all.Data, d.Vectors.Data...)
+		if all.Len() >= maxResampled {
+			break
+		}
+	}
+	source, err := resample.New(all, tokens)
+	if err != nil {
+		return err
+	}
+	source.Seed = seed
+	s.synthetic, s.Qrels = source, nil
+	s.Name = fmt.Sprintf("%s, resampled (synthetic, seed %d)", s.Name, seed)
+	s.Documents, s.Tokens = documents, int64(documents)*int64(tokens)
+	return nil
+}
+
 // Doc is a document of a Set; its vectors are valid until the next.
 type Doc struct {
 	ID      string
@@ -209,6 +238,15 @@ type Doc struct {
 // Docs reads the documents in order.
 func (s *Set) Docs() iter.Seq2[Doc, error] {
 	return func(yield func(Doc, error) bool) {
+		if s.synthetic != nil {
+			for i := range s.Documents {
+				d := s.synthetic.Document(i)
+				if !yield(Doc{d.ID, d.Vectors}, nil) {
+					return
+				}
+			}
+			return
+		}
 		for _, f := range s.folders {
 			if err := f.read(s.Dim, func(d Doc) bool { return yield(d, nil) }); err != nil {
 				if !errors.Is(err, errStopped) {

@@ -17,6 +17,7 @@ const Noise = 0.4
 // goroutines.
 type Source struct {
 	Tokens  int // of each document
+	Seed    uint64
 	vectors engine.Matrix
 	noise   []float32
 }
@@ -42,7 +43,7 @@ func (s *Source) Document(i int) engine.Document {
 
 // Vectors returns the vectors of a document.
 func (s *Source) Vectors(i int) engine.Matrix {
-	r := rand.New(rand.NewPCG(7, uint64(i)))
+	r := rand.New(rand.NewPCG(7+s.Seed, uint64(i)))
 	dim := s.vectors.Dim
 	at := r.IntN(s.vectors.Len() - s.Tokens + 1)
 	m := engine.Matrix{Dim: dim, Data: make([]float32, s.Tokens*dim)}

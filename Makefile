@@ -2,6 +2,8 @@
 
 export COLBERTDB_ONNXRUNTIME ?= $(CURDIR)/.cache/onnxruntime/lib/libonnxruntime$(if $(filter Darwin,$(shell uname -s)),.dylib,.so)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# How long make reliability runs each fuzz target; 10m on a night of its own.
+FUZZ ?= 30s
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 .PHONY: help
@@ -43,7 +45,7 @@ reliability: ## the full lane of docs/reliability.md, then the planted bugs
 	COLBERTDB_RELIABILITY=full go test -count=1 -timeout 60m -v ./internal/reliability
 	COLBERTDB_RELIABILITY=full go test -count=1 -timeout 30m ./engine ./wal ./segment
 	go run ./scripts/mutants
-	@scripts/fuzz.sh 60s
+	@scripts/fuzz.sh $(FUZZ)
 
 .PHONY: mutants
 mutants: ## plant known bugs and see the tests find them

@@ -78,3 +78,22 @@ func FuzzDocumentRef(f *testing.F) {
 		}
 	})
 }
+
+func FuzzIndexMeta(f *testing.F) {
+	m := &indexMeta{ID: 1, Path: "a.b", Docs: 100, Values: 3, Postings: 90, Chunks: 1, Bytes: 50}
+	_, body, err := envelope.Open(m.encode(), indexMagic, Version)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	f.Add([]byte(`{"path":"a","docs":4611686018427387904,"values":9,"postings":10,"chunks":1}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if _, err := decodeIndexMeta(body); err == nil {
+			t.Error("accepted without an envelope")
+		}
+		m, err := decodeIndexMeta(seal(indexMagic, body))
+		if err == nil && (m.Chunks < 0 || m.Chunks > m.Values || int64(m.Values) > m.Postings) {
+			t.Errorf("accepted %+v", m)
+		}
+	})
+}

@@ -82,3 +82,16 @@ func FuzzNPY(f *testing.F) {
 		}
 	})
 }
+
+// FuzzVectorJSON: vectors are whole rows, weights are numbers, or there is an error.
+func FuzzVectorJSON(f *testing.F) {
+	f.Add([]byte(`[[1,2],[3,4]]`))
+	f.Add([]byte(`{"vectors":[[1,2]],"weights":[0.5]}`))
+	f.Add([]byte(`{"vectors":[[1],[2,3]]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, _, err := parseVectorJSON(b)
+		if err == nil && len(m.Data) > 0 && (m.Dim < 1 || len(m.Data)%m.Dim != 0) {
+			t.Errorf("%d values of dimension %d", len(m.Data), m.Dim)
+		}
+	})
+}

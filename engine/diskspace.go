@@ -120,6 +120,19 @@ func (d *diskSpace) freed() {
 	d.excised = time.Now()
 }
 
+// usage returns what is free, -1 where that is not known, and the floor, 0 without.
+func (d *diskSpace) usage() (free, floor int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.looked) >= lookEvery {
+		d.look()
+	}
+	if d.unknown {
+		return -1, max(d.floor, 0)
+	}
+	return d.free, max(d.least, 0)
+}
+
 // low reports whether less is free than the floor.
 func (d *diskSpace) low() bool { return d.grow(0) != nil }
 

@@ -90,6 +90,9 @@ func TestDiskFloor(t *testing.T) {
 				delete(m, "doc-001")
 				fs.free.Store(1 << 40) // check compacts
 				m.check(t, col)
+				if metrics := db.Metrics(); metrics.DiskFree < 0 || metrics.DiskFloor != least {
+					t.Errorf("metrics say %d free, floor %d, want %d", metrics.DiskFree, metrics.DiskFloor, least)
+				}
 			}
 		})
 	}

@@ -64,8 +64,11 @@ type Metrics struct {
 
 	DiskBytes   uint64 // of Pebble's files
 	PebbleBytes uint64 // written by Pebble itself: its log, flushes and compactions
-	PebbleGets  int64  // ids looked up
-	PebbleSets  int64  // keys set and deleted by seals, merges and loads
+	// DiskFree is what is free on the store's file system, DiskFloor what writes
+	// leave of it (Options.DiskFloor). DiskFree is -1 where it is not known.
+	DiskFree, DiskFloor int64
+	PebbleGets          int64 // ids looked up
+	PebbleSets          int64 // keys set and deleted by seals, merges and loads
 
 	// Poisoned is why the store takes no more writes; nil: it takes them.
 	Poisoned error
@@ -141,6 +144,7 @@ func (e *Engine) Metrics() Metrics {
 	m.BackgroundError, m.BackgroundErrorAt = s.backgroundError, s.backgroundAt
 	s.mu.Unlock()
 	m.Poisoned = e.guard.check(nil)
+	m.DiskFree, m.DiskFloor = e.disk.usage()
 	if e.events != nil {
 		m.EventsDropped = e.events.dropped.Load()
 	}

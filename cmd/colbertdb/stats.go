@@ -88,6 +88,9 @@ func (statsCmd) Run(a *app) (err error) {
 	if out.TornBytes > 0 {
 		a.printf("! %s of an unfinished write at the log's end were dropped; they had not been acknowledged\n", render.Bytes(out.TornBytes))
 	}
+	if m.DiskFree >= 0 && m.DiskFree < m.DiskFloor {
+		a.printf("! %s are free on its disk and %s are kept: writes are refused; make room, or delete and compact\n", render.Bytes(m.DiskFree), render.Bytes(m.DiskFloor))
+	}
 	for _, v := range out.Aliases {
 		a.printf("alias %s → %s\n", v.Name, v.Collection)
 	}

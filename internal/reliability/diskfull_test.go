@@ -112,12 +112,14 @@ func fillUp(d fullDisk, from, to int) (refused, readOnly int, err error) {
 		return 0, 0, err
 	}
 	states := []State{{}}
+	kept := false // a collection whose drop failed
 	for i, op := range fixedWorkload() {
 		full.Store(i >= from && i < to)
 		if states[0][op.Collection] == nil && op.Kind != Create && op.Kind != FlushAll && op.Kind != CompactAll {
 			continue // its creation failed
 		}
 		_, err := op.Run(ctx, db)
+		kept = kept || op.Kind == Drop && err != nil
 		switch {
 		case err == nil && readOnly > 0 && mutates(op):
 			return 0, 0, errors.Join(fmt.Errorf("%s succeeds in a store that said it was read-only", op), db.Close())
@@ -125,7 +127,8 @@ func fillUp(d fullDisk, from, to int) (refused, readOnly int, err error) {
 			for _, s := range states {
 				s.Apply(op)
 			}
-		case errors.Is(err, engine.ErrCollectionExists) && readOnly > 0: // its drop failed
+		case errors.Is(err, engine.ErrCollectionExists) && kept: // its drop was refused
+		case errors.Is(err, engine.ErrCollectionNotFound) && readOnly > 0: // its drop poisoned and has happened
 		case errors.Is(err, engine.ErrReadOnly) && d.mayPoison:
 			refused++
 			if mutates(op) && readOnly == 0 { // it may have reached the disk

@@ -44,13 +44,18 @@ func main() {
 	dir := flag.String("dir", "", "where the store is made. Default: a temporary folder, removed afterwards")
 	searches := flag.Int("search", 0, "queries to measure afterwards. Default: none")
 	recall := flag.Bool("recall", true, "with -search: scan all documents for what should be found")
+	effort := flag.String("effort", "default", "of the searches: fast, default, high or full")
 	budget := flag.Int64("budget", 256, "memory budget of the store, MiB")
 	flag.Parse()
 	m := measurement{
 		dir: *dir, profile: *profile, documents: *documents, expected: max(*documents, *expected),
 		upserts: *upserts, heap: *heap, searches: *searches, recall: *recall, budget: *budget << 20,
 	}
-	if err := m.run(context.Background(), *data, *tokens, *compare); err != nil {
+	var err error
+	if m.effort, err = engine.ParseEffort(*effort); err == nil {
+		err = m.run(context.Background(), *data, *tokens, *compare)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bulkload:", err)
 		os.Exit(1)
 	}
@@ -64,6 +69,7 @@ type measurement struct {
 	heap                string
 	searches            int
 	recall              bool
+	effort              engine.Effort
 	budget              int64
 	src                 *resample.Source
 }

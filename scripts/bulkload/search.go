@@ -46,7 +46,7 @@ func (m *measurement) search(ctx context.Context, path string) (err error) {
 		return err
 	}
 	start = time.Now()
-	if _, err := col.Search(ctx, engine.SearchRequest{Vectors: queries[0], K: k}); err != nil {
+	if _, err := col.Search(ctx, engine.SearchRequest{Vectors: queries[0], K: k, Effort: m.effort}); err != nil {
 		return err
 	}
 	first := time.Since(start)
@@ -55,7 +55,7 @@ func (m *measurement) search(ctx context.Context, path string) (err error) {
 	for range 3 { // the last counts
 		took = took[:0]
 		for i, q := range queries {
-			res, err := col.Search(ctx, engine.SearchRequest{Vectors: q, K: k})
+			res, err := col.Search(ctx, engine.SearchRequest{Vectors: q, K: k, Effort: m.effort})
 			if err != nil {
 				return err
 			}

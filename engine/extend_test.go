@@ -76,7 +76,7 @@ func TestExtendCodebook(t *testing.T) {
 			r.finish()
 			r.must(r.h.Flush(context.Background()))
 			segments, written := r.ids(), r.e.stats.merges.Load()
-			r.buffer(2, 48)
+			r.buffer(2, 40)
 			r.extend()
 			r.check()
 			if got := r.ids(); !slices.Equal(got, segments) || r.spaces() != 1 || r.e.stats.merges.Load() != written {
@@ -97,7 +97,7 @@ func TestExtendCodebook(t *testing.T) {
 				t.Errorf("reopened in %d spaces: %+v", r.spaces(), info)
 			}
 			r.check()
-			r.buffer(3, 48)
+			r.buffer(3, 40)
 			r.extend() // once more, over segments of two versions
 			r.must(r.h.Flush(context.Background()))
 			r.train()
@@ -115,7 +115,7 @@ func TestExtendCodebook(t *testing.T) {
 			if r.spaces() != 2 {
 				t.Fatalf("%d spaces after growth", r.spaces())
 			}
-			r.buffer(4, 48)
+			r.buffer(4, 40)
 			if r.e.opts.DriftTokens = 4; r.h.Info().CodebookID == 3 {
 				r.extend()
 			}
@@ -149,7 +149,7 @@ func TestExtendOnlyWithoutOriginals(t *testing.T) {
 		r := newRoll(t, vfs.NewMem(), cfg)
 		r.write(1, 150)
 		r.train()
-		r.buffer(2, 48)
+		r.buffer(2, 40)
 		r.must(r.e.extend(context.Background(), r.h.c))
 		if id := r.h.Info().CodebookID; id != 1 {
 			t.Errorf("%+v: extended to codebook %d", cfg, id)
@@ -175,7 +175,7 @@ func TestExtendOvertakes(t *testing.T) {
 	training.trained = training.to
 	before := len(v.segs)
 	r.h.c.release(v)
-	r.buffer(2, 48)
+	r.buffer(2, 40)
 	r.extend()
 	r.must(r.e.publishing(ctx, func(ctx context.Context) error { return w.publish(ctx, &moveBuffers{}) }))
 	r.must(r.e.publishing(ctx, func(ctx context.Context) error { return training.publish(ctx, &moveBuffers{to: training.to}) }))
@@ -200,7 +200,7 @@ func TestExtendOvertakes(t *testing.T) {
 	r.must(err)
 	r.must(r.h.Flush(ctx))
 	r.e.opts.DriftTokens = 4
-	r.buffer(3, 48)
+	r.buffer(3, 40)
 	r.extend()
 	r.must(r.e.publishing(ctx, func(ctx context.Context) error { return r.e.publishRouting(ctx, r.h.c, s, v.space, paths) }))
 	r.h.c.release(v)
@@ -243,7 +243,8 @@ func TestCrashInAnExtension(t *testing.T) {
 	r.write(1, 150)
 	r.train()
 	r.finish()
-	r.buffer(2, 48)
+	r.buffer(2, 40)
+	clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{}))
 	arm(true)
 	r.extend()
 	r.must(r.h.Flush(context.Background()))

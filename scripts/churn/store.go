@@ -12,9 +12,9 @@ import (
 // 4,096 cells.
 const trainSample = 1 << 18
 
-// quietAge is below the default for the same reason: settle waits for what is due
-// in a quiet time too.
-const quietAge = 200 * time.Millisecond
+// quietAge is below the default for the same reason: settle waits for it, and for
+// what is due then.
+const quietAge = 3 * time.Second
 
 // store is a store in memory, and its trainings under way.
 type store struct {
@@ -64,6 +64,7 @@ func (s *store) settle(ctx context.Context) error {
 	if err := s.col.Flush(ctx); err != nil {
 		return err
 	}
+	time.Sleep(quietAge)
 	for quiet := 0; quiet < 25; {
 		time.Sleep(20 * time.Millisecond)
 		if i := s.col.Info(); i.Debt.Merges == 0 && i.Debt.StaleSegments == 0 && s.trainings.Load() == 0 {

@@ -3,11 +3,12 @@
 // effort, the time of a query, the size, and nDCG@10. docs/benchmarks.md is
 // made from its output.
 //
-//	go run ./scripts/benchmark -data DIR [-split test] [-queries 100] [-resample 20000]
+//	go run ./scripts/benchmark -data DIR [-split test] [-queries 100] [-resample 20000] [-filters]
 //
 // Two words are never mixed: recall@10 is against exact MaxSim of the encoder's
 // float32 vectors, candidate recall@10 against an exact search over the same
-// stored planes.
+// stored planes. With -filters it measures searches that are restricted to a share
+// of the documents instead.
 package main
 
 import (
@@ -37,6 +38,9 @@ type item struct {
 	id, text string
 	vectors  engine.Matrix
 	weights  []float32 // of a query
+
+	source     int // of a resampled document: the place of the real one
+	attributes []byte
 }
 
 func main() {
@@ -44,14 +48,16 @@ func main() {
 	split := flag.String("split", "test", "qrels to take")
 	limit := flag.Int("queries", 100, "queries to measure, at most")
 	resample := flag.Int("resample", 0, "measure so many synthetic documents instead, resampled from the real ones with noise")
+	tokens := flag.Int("tokens", 0, "cut resampled documents to so many tokens; 0: not")
+	filtering := flag.Bool("filters", false, "measure searches with filters")
 	flag.Parse()
-	if err := run(context.Background(), *data, *split, *limit, *resample); err != nil {
+	if err := run(context.Background(), *data, *split, *limit, *resample, *tokens, *filtering); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmark:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir, split string, limit, resample int) error {
+func run(ctx context.Context, dir, split string, limit, resample, cut int, filtering bool) error {
 	docs, queries, err := load(ctx, dir)
 	if err != nil {
 		return err
@@ -66,8 +72,12 @@ func run(ctx context.Context, dir, split string, limit, resample int) error {
 		return !slices.ContainsFunc(queries, func(q item) bool { return q.id == id })
 	})
 	name := filepath.Base(dir)
+	sources := len(docs)
+	for i := range docs {
+		docs[i].source = i
+	}
 	if resample > 0 {
-		docs = resampled(docs, resample)
+		docs = resampled(docs, resample, cut)
 		name = fmt.Sprintf("%s resampled to %d (synthetic)", name, resample)
 		qrels = nil
 	}
@@ -76,6 +86,9 @@ func run(ctx context.Context, dir, split string, limit, resample int) error {
 		tokens += d.vectors.Len()
 	}
 	fmt.Printf("%s: %d documents, %d token vectors, %d queries; %s, %d cores, %s\n\n", name, len(docs), tokens, len(queries), runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version())
+	if filtering {
+		return filters(ctx, docs, queries, sources)
+	}
 	truth, err := exactFloat(ctx, docs, queries)
 	if err != nil {
 		return err
@@ -155,7 +168,7 @@ func build(ctx context.Context, db *engine.Engine, docs []item, cfg engine.Colle
 	for batch := range slices.Chunk(docs, 200) {
 		b := make([]engine.Document, len(batch))
 		for i, d := range batch {
-			b[i] = engine.Document{ID: d.id, Vectors: d.vectors}
+			b[i] = engine.Document{ID: d.id, Vectors: d.vectors, Attributes: d.attributes}
 		}
 		if _, err := col.Upsert(ctx, b...); err != nil {
 			return nil, err
@@ -208,17 +221,24 @@ func ms(t []time.Duration, q float64) float64 {
 	return float64(s[int(q*float64(len(s)-1))]) / 1e6
 }
 
-// resampled makes n documents: each a real one whose vectors are moved at random.
-func resampled(docs []item, n int) []item {
+// resampled makes n documents: each a real one whose vectors are moved at random,
+// or cut neighbouring ones of them.
+func resampled(docs []item, n, cut int) []item {
 	r := rand.New(rand.NewPCG(1, 2))
 	out := make([]item, n)
 	for i := range out {
-		from := docs[r.IntN(len(docs))]
-		m := engine.Matrix{Dim: from.vectors.Dim, Data: slices.Clone(from.vectors.Data)}
+		source := r.IntN(len(docs))
+		from := docs[source]
+		m := engine.Matrix{Dim: from.vectors.Dim, Data: from.vectors.Data}
+		if n := m.Len(); cut > 0 && cut < n {
+			at := r.IntN(n - cut + 1)
+			m.Data = m.Data[at*m.Dim : (at+cut)*m.Dim]
+		}
+		m.Data = slices.Clone(m.Data)
 		for j := range m.Data {
 			m.Data[j] += 0.4 * float32(r.NormFloat64()/math.Sqrt(float64(m.Dim)))
 		}
-		out[i] = item{id: fmt.Sprintf("%s#%d", from.id, i), vectors: m.Normalized()}
+		out[i] = item{id: fmt.Sprintf("%s#%d", from.id, i), vectors: m.Normalized(), source: source}
 	}
 	return out
 }

@@ -69,6 +69,13 @@ func (g *generator) probe(q *codec.Query, of *group, p *Params) {
 	}
 }
 
+// cells fills in a group's table of cells, for a search that needs no candidates.
+func (g *generator) cells(q *codec.Query, of *group) {
+	if of.space.Routing != nil {
+		g.prober.Probe(q, of.space.Codebook, of.space.Routing, 1, 1, &of.cells)
+	}
+}
+
 // budget drops the worst pairs beyond the group's posting budget and orders the rest
 // by token, best first, so that the first time a document is seen for a token
 // is with that token's best score. It returns the number of postings left.

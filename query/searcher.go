@@ -196,15 +196,7 @@ func (s *Searcher) find(ctx context.Context, q *codec.Query, want int) ([]candid
 // scan scores every allowed document and returns the best want of them, or all
 // where groups may need them.
 func (s *Searcher) scan(ctx context.Context, want int) ([]candidate, error) {
-	all := s.gen.found[:0]
-	for i, src := range s.sources {
-		for ord := range src.Len() {
-			if a := s.allowed[i]; a == nil || a.Get(ord) {
-				all = append(all, candidate{source: i, ord: ord})
-			}
-		}
-	}
-	s.gen.found = all
+	all := s.everyAllowed()
 	if err := s.score(ctx, s.plane, all); err != nil {
 		return nil, err
 	}
@@ -216,36 +208,40 @@ func (s *Searcher) scan(ctx context.Context, want int) ([]candidate, error) {
 	return s.rank.top(all, want), nil
 }
 
-// generate finds candidates by the postings and scores them tier by tier. It
-// returns nil when the postings do not lead to enough documents.
+// everyAllowed makes candidates of all allowed documents.
+func (s *Searcher) everyAllowed() []candidate {
+	all := s.gen.found[:0]
+	for i, src := range s.sources {
+		for ord := range src.Len() {
+			if a := s.allowed[i]; a == nil || a.Get(ord) {
+				all = append(all, candidate{source: i, ord: ord})
+			}
+		}
+	}
+	s.gen.found = all
+	return all
+}
+
+// filterScan is the number of times NA documents that a filter may leave so that
+// all of them are scored on plane A. To look for NA of them among the postings of
+// all documents would take about as long, and miss those far from the query.
+const filterScan = 4
+
+// generate finds candidates and scores them tier by tier. It returns nil when
+// the postings do not lead to enough documents.
 func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
-	p := s.p
-	limit := postingBudget
-	for {
-		s.gen.found = s.gen.found[:0]
-		s.res.Postings = 0
+	tiers := s.tiers(want)
+	if s.p.Filter != nil && s.matches <= filterScan*s.p.NA {
 		for i := range s.groups {
-			if err := s.generateGroup(ctx, q, &s.groups[i], &p, limit); err != nil {
-				return nil, err
-			}
+			s.gen.cells(q, &s.groups[i])
 		}
-		// A filter, or deletes, can leave few of the documents in the lists.
-		if len(s.gen.found) >= min(max(p.NA, want), s.matches) || s.p.Filter == nil && len(s.gen.found) >= max(want, p.NFullScores) {
-			break
-		}
-		if p.NProbe >= min(MaxNProbe, s.maxCentroids()) {
-			if len(s.gen.found) < want {
-				return nil, nil
-			}
-			break
-		}
-		p.NProbe = min(2*p.NProbe, MaxNProbe)
-		p.Cells = max(p.Cells, p.NProbe)
-		limit *= 2
+		s.stage("centroids")
+		tiers[0].keep = len(s.everyAllowed())
+	} else if enough, err := s.lookUp(ctx, q, want); err != nil || !enough {
+		return nil, err
 	}
 	s.res.Candidates = len(s.gen.found)
 	found := s.gen.found
-	tiers := s.tiers(want)
 	for i, t := range tiers {
 		switch {
 		case len(found) <= t.keep:
@@ -269,6 +265,37 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 	}
 	s.res.Scored = len(found)
 	return s.rank.top(found, len(found)), nil
+}
+
+// lookUp finds candidates by the postings, at least n_A of those that a filter
+// allows where there are that many. It reports whether they are enough.
+func (s *Searcher) lookUp(ctx context.Context, q *codec.Query, want int) (enough bool, err error) {
+	p := s.p
+	limit := postingBudget
+	for {
+		s.gen.found = s.gen.found[:0]
+		s.res.Postings = 0
+		for i := range s.groups {
+			if err := s.generateGroup(ctx, q, &s.groups[i], &p, limit); err != nil {
+				return false, err
+			}
+		}
+		// A filter, or deletes, can leave few of the documents in the lists.
+		found, need := len(s.gen.found), min(max(p.NA, want), s.matches)
+		if found >= need || s.p.Filter == nil && found >= max(want, p.NFullScores) {
+			return true, nil
+		}
+		if p.NProbe >= min(MaxNProbe, s.maxCentroids()) {
+			return found >= want, nil
+		}
+		more := 2
+		for more*found < need && more*p.NProbe < MaxNProbe {
+			more *= 2
+		}
+		p.NProbe = min(more*p.NProbe, MaxNProbe)
+		p.Cells = max(p.Cells, p.NProbe)
+		limit *= more
+	}
 }
 
 // tier scores the best keep candidates on a plane, or on those of their tokens

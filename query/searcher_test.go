@@ -239,13 +239,16 @@ func TestFilterFarFromTheQuery(t *testing.T) {
 	}
 	allowed := oracle(e.space, q, docs, func(d testDoc) bool { return far[d.id] })
 	p := Params{K: 20, Cells: 1, NProbe: 1, NA: 30, NFullScores: 30, Filter: mustFilter(t, "far = true")}
-	res := mustSearch(t, NewSearcher(), q, spread(docs, 2, true), e.space, p)
-	if len(res.Hits) != 20 {
-		t.Fatalf("%d hits, %d documents are allowed", len(res.Hits), len(allowed))
-	}
-	for _, a := range answers(res.Hits) {
-		if !slices.Contains(allowed, a) {
-			t.Errorf("%v is not allowed or has another score", a)
+	var res *Result
+	for _, p.NA = range []int{20, 30} { // by postings; all of them on plane A
+		res = mustSearch(t, NewSearcher(), q, spread(docs, 2, true), e.space, p)
+		if len(res.Hits) != 20 || res.Exhaustive || (res.Postings == 0) != (p.NA == 30) {
+			t.Fatalf("%d hits, %d documents are allowed; %+v", len(res.Hits), len(allowed), res)
+		}
+		for _, a := range answers(res.Hits) {
+			if !slices.Contains(allowed, a) {
+				t.Errorf("%v is not allowed or has another score", a)
+			}
 		}
 	}
 	// Few allowed documents: all of them are scored.

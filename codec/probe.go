@@ -25,8 +25,7 @@ type Prober struct {
 	floor  [simd.ScanBlocks][simd.Lanes]int32
 	rows   []int8   // a batch of fine centroids
 	ids    []uint32 // their numbers
-	cells  []uint32 // union of the chosen cells, ascending
-	chosen []bool   // by cell
+	chosen []bool   // by cell: it is among the best of a token
 	tops   []topN   // one a query token
 	flat   []Probe
 	result [][]Probe
@@ -41,28 +40,97 @@ func NewProber() *Prober { return &Prober{} }
 // The result is valid until the next call. A table gets the similarities of
 // all cells; it may be nil.
 func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int, table *CellTable) [][]Probe {
-	cells, n = max(1, cells), max(1, n)
-	p.chooseCells(q, cb, cells, table)
-	p.reset(q.Tokens, n)
-	dim := q.Dim
-	// Cells have few centroids each, and kernels like many rows.
-	p.rows, p.ids = resize(p.rows, rowBatch*dim), p.ids[:0]
-	for _, c := range p.cells {
-		for at := int(rt.Start[c]); at < int(rt.Start[c+1]); {
-			m := min(rowBatch-len(p.ids), int(rt.Start[c+1])-at)
-			copy(p.rows[len(p.ids)*dim:], rt.Centroids[at*dim:(at+m)*dim])
-			for range m {
-				p.ids = append(p.ids, uint32(at))
-				at++
+	job := [1]ProbeJob{{Prober: p, Query: q, Cells: cells, N: n, Table: table}}
+	ProbeTogether(job[:], cb, rt)
+	return p.result
+}
+
+// Result is what the last Probe returned.
+func (p *Prober) Result() [][]Probe { return p.result }
+
+// ProbeJob is one query of several that probe together: the arguments of Probe.
+type ProbeJob struct {
+	Prober   *Prober // none is in two jobs
+	Query    *Query
+	Cells, N int
+	Table    *CellTable
+}
+
+// ProbeTogether probes for several queries in one pass over cells and centroids,
+// so that these come from memory once. Every prober's Result is what its own Probe
+// would return.
+func ProbeTogether(jobs []ProbeJob, cb *Codebook, rt *Routing) {
+	for i := range jobs {
+		j := &jobs[i]
+		j.Cells, j.N = max(1, j.Cells), max(1, j.N)
+		j.Prober.reset(j.Query.Tokens, j.Cells)
+		if j.Table != nil {
+			j.Table.reset(j.Query, cb.NumCells())
+		}
+	}
+	for at := 0; at < cb.NumCells(); at += rowBatch {
+		for i := range jobs {
+			j := &jobs[i]
+			p := j.Prober
+			p.ids = p.ids[:0]
+			for c := at; c < min(at+rowBatch, cb.NumCells()); c++ {
+				p.ids = append(p.ids, uint32(c))
 			}
-			if len(p.ids) == rowBatch {
-				p.offer(q, p.rows, p.ids, nil)
-				p.ids = p.ids[:0]
+			p.offer(j.Query, cb.units[at*cb.Dim:], p.ids, j.Table)
+		}
+	}
+	for i := range jobs {
+		j := &jobs[i]
+		j.Prober.chooseCells(cb)
+		j.Prober.reset(j.Query.Tokens, j.N)
+	}
+	for c := range cb.NumCells() {
+		for i := range jobs {
+			if p := jobs[i].Prober; p.chosen[c] {
+				p.gather(jobs[i].Query, rt, c)
 			}
 		}
 	}
-	p.offer(q, p.rows, p.ids, nil)
-	unit := 1 / IntScale(dim)
+	for i := range jobs {
+		j := &jobs[i]
+		j.Prober.offer(j.Query, j.Prober.rows, j.Prober.ids, nil)
+		j.Prober.finish(j.Query, rt, j.N)
+	}
+}
+
+// chooseCells leaves the union of every token's best cells in p.chosen.
+func (p *Prober) chooseCells(cb *Codebook) {
+	p.chosen = resize(p.chosen, cb.NumCells())
+	clear(p.chosen)
+	for t := range p.tops {
+		for _, h := range p.tops[t].heap {
+			p.chosen[h.row] = true
+		}
+	}
+	p.rows, p.ids = resize(p.rows, rowBatch*cb.Dim), p.ids[:0]
+}
+
+// gather takes the centroids of a cell and offers them batch by batch: cells have
+// few centroids each, and kernels like many rows.
+func (p *Prober) gather(q *Query, rt *Routing, c int) {
+	dim := q.Dim
+	for at := int(rt.Start[c]); at < int(rt.Start[c+1]); {
+		m := min(rowBatch-len(p.ids), int(rt.Start[c+1])-at)
+		copy(p.rows[len(p.ids)*dim:], rt.Centroids[at*dim:(at+m)*dim])
+		for range m {
+			p.ids = append(p.ids, uint32(at))
+			at++
+		}
+		if len(p.ids) == rowBatch {
+			p.offer(q, p.rows, p.ids, nil)
+			p.ids = p.ids[:0]
+		}
+	}
+}
+
+// finish sorts what was kept into p.result.
+func (p *Prober) finish(q *Query, rt *Routing, n int) {
+	unit := 1 / IntScale(q.Dim)
 	p.flat, p.result = p.flat[:0], p.result[:0]
 	p.flat = slices.Grow(p.flat, q.Tokens*min(n, rt.NumCentroids()))
 	for t := range p.tops {
@@ -72,35 +140,6 @@ func (p *Prober) Probe(q *Query, cb *Codebook, rt *Routing, cells, n int, table 
 		}
 		p.result = append(p.result, p.flat[from:len(p.flat):len(p.flat)])
 	}
-	return p.result
-}
-
-// chooseCells leaves the union of every token's best cells in p.cells, and the
-// similarities of all in the table.
-func (p *Prober) chooseCells(q *Query, cb *Codebook, cells int, table *CellTable) {
-	p.reset(q.Tokens, cells)
-	if table != nil {
-		table.reset(q, cb.NumCells())
-	}
-	for at := 0; at < cb.NumCells(); at += rowBatch {
-		p.ids = p.ids[:0]
-		for c := at; c < min(at+rowBatch, cb.NumCells()); c++ {
-			p.ids = append(p.ids, uint32(c))
-		}
-		p.offer(q, cb.units[at*q.Dim:], p.ids, table)
-	}
-	p.chosen = resize(p.chosen, cb.NumCells())
-	clear(p.chosen)
-	p.cells = p.cells[:0]
-	for t := range p.tops {
-		for _, h := range p.tops[t].heap {
-			if !p.chosen[h.row] {
-				p.chosen[h.row] = true
-				p.cells = append(p.cells, h.row)
-			}
-		}
-	}
-	slices.Sort(p.cells)
 }
 
 // offer scores up to rowBatch rows, whose numbers are ids, for every token and

@@ -21,16 +21,15 @@ func encodeDocuments(ctx context.Context, enc encoder.Encoder, texts []string) (
 	return out, nil
 }
 
-func encodeQuery(ctx context.Context, enc encoder.Encoder, text string) (q encoder.Query, err error) {
+func encodeQueries(ctx context.Context, enc encoder.Encoder, texts []string) (out []encoder.Query, err error) {
 	defer recoverEncoder(&err)
-	out, err := enc.EncodeQueries(ctx, []string{text})
-	if err != nil {
-		return q, fmt.Errorf("colbertdb: encoding the query: %w", err)
+	if out, err = enc.EncodeQueries(ctx, texts); err != nil {
+		return nil, fmt.Errorf("colbertdb: encoding the query: %w", err)
 	}
-	if len(out) != 1 {
-		return q, fmt.Errorf("colbertdb: encoder returned %d queries for one text", len(out))
+	if len(out) != len(texts) {
+		return nil, fmt.Errorf("colbertdb: encoder returned %d queries for %d texts", len(out), len(texts))
 	}
-	return out[0], nil
+	return out, nil
 }
 
 func recoverEncoder(err *error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/query"
 	"github.com/colbertdb-go/colbertdb/query/filter"
 )
@@ -154,21 +155,10 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 	}
 	defer h.c.release(v)
 	srcs := v.sources()
-	sources := make([]query.Source, len(srcs))
-	documents := 0
-	for i, s := range srcs {
-		sources[i] = s
-		documents += s.Len()
-		if live := s.Live(); live != nil {
-			documents -= s.Len() - live.Count()
-		}
-	}
+	sources, documents := searched(srcs)
 	s := e.searchers.Get().(*query.Searcher)
 	defer e.searchers.Put(s)
-	r, err := s.Search(ctx, q, sources, query.Params{
-		K: req.K, Effort: req.Effort, Exact: req.Exact, NProbe: req.NProbe, NA: req.NCandidates, NFullScores: req.NFullScores,
-		Filter: req.Filter, Explain: req.Explain, GroupBy: req.GroupBy, GroupSize: req.GroupSize,
-	})
+	r, err := s.Search(ctx, q, sources, req.params())
 	if err != nil {
 		return nil, err
 	}
@@ -191,31 +181,63 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 	return out, nil
 }
 
+// searched returns sources for a search, and the number of their live documents.
+func searched(srcs []source) (sources []query.Source, documents int) {
+	sources = make([]query.Source, len(srcs))
+	for i, s := range srcs {
+		sources[i] = s
+		documents += s.Len()
+		if live := s.Live(); live != nil {
+			documents -= s.Len() - live.Count()
+		}
+	}
+	return sources, documents
+}
+
+func (req *SearchRequest) params() query.Params {
+	return query.Params{
+		K: req.K, Effort: req.Effort, Exact: req.Exact, NProbe: req.NProbe, NA: req.NCandidates, NFullScores: req.NFullScores,
+		Filter: req.Filter, Explain: req.Explain, GroupBy: req.GroupBy, GroupSize: req.GroupSize,
+	}
+}
+
 // query prepares the request's query, encoding its text if need be.
 func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Query, []string, error) {
-	vectors, weights := req.Vectors, req.Weights
-	var tokens []string
-	switch {
-	case req.Text != "" && len(vectors.Data) > 0:
-		return nil, nil, fmt.Errorf("%w: a search takes Text or Vectors, not both", ErrInvalid)
-	case req.Text != "" && len(weights) > 0:
-		return nil, nil, fmt.Errorf("%w: Weights belong to Vectors; the encoder weighs Text", ErrInvalid)
-	case req.Text == "" && len(vectors.Data) == 0:
-		return nil, nil, fmt.Errorf("%w: a search needs Text or Vectors", ErrInvalid)
-	case req.Text != "" && h.enc == nil:
-		return nil, nil, fmt.Errorf("%w: open collection %q with WithEncoder, or search by Vectors", ErrNoEncoder, h.c.name)
-	case req.Text != "":
-		encoded, err := encodeQuery(ctx, h.enc, req.Text)
+	if err := h.checkQuery(req); err != nil {
+		return nil, nil, err
+	}
+	given := encoder.Query{Vectors: req.Vectors, Weights: req.Weights}
+	if req.Text != "" {
+		encoded, err := encodeQueries(ctx, h.enc, []string{req.Text})
 		if err != nil {
 			return nil, nil, err
 		}
-		vectors, weights, tokens = encoded.Vectors, encoded.Weights, encoded.Tokens
+		given = encoded[0]
 	}
-	if vectors.Dim != h.c.config.Dim {
-		return nil, nil, fmt.Errorf("query: %w: vectors have dimension %d, collection %q has %d", ErrDimension, vectors.Dim, h.c.name, h.c.config.Dim)
+	q, err := h.newQuery(&given)
+	return q, given.Tokens, err
+}
+
+// checkQuery checks that a request has a query of one kind.
+func (h *Collection) checkQuery(req *SearchRequest) error {
+	switch {
+	case req.Text != "" && len(req.Vectors.Data) > 0:
+		return fmt.Errorf("%w: a search takes Text or Vectors, not both", ErrInvalid)
+	case req.Text != "" && len(req.Weights) > 0:
+		return fmt.Errorf("%w: Weights belong to Vectors; the encoder weighs Text", ErrInvalid)
+	case req.Text == "" && len(req.Vectors.Data) == 0:
+		return fmt.Errorf("%w: a search needs Text or Vectors", ErrInvalid)
+	case req.Text != "" && h.enc == nil:
+		return fmt.Errorf("%w: open collection %q with WithEncoder, or search by Vectors", ErrNoEncoder, h.c.name)
 	}
-	q, err := codec.NewQuery(vectors, weights)
-	return q, tokens, err
+	return nil
+}
+
+func (h *Collection) newQuery(q *encoder.Query) (*codec.Query, error) {
+	if q.Vectors.Dim != h.c.config.Dim {
+		return nil, fmt.Errorf("query: %w: vectors have dimension %d, collection %q has %d", ErrDimension, q.Vectors.Dim, h.c.name, h.c.config.Dim)
+	}
+	return codec.NewQuery(q.Vectors, q.Weights)
 }
 
 // fetch adds what the store knows of the hits.

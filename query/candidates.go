@@ -52,7 +52,13 @@ const excessUnit = 4096
 // probe chooses the pairs: for each token its best n centroids, then, of all,
 // the best until the lists of the sources hold the budget.
 func (g *generator) probe(q *codec.Query, of *group, p *Params) {
-	probes := g.prober.Probe(q, of.space.Codebook, of.space.Routing, p.Cells, p.NProbe, &of.cells)
+	g.prober.Probe(q, of.space.Codebook, of.space.Routing, p.Cells, p.NProbe, &of.cells)
+	g.take(q)
+}
+
+// take makes pairs of what the prober found.
+func (g *generator) take(q *codec.Query) {
+	probes := g.prober.Result()
 	g.pairs, g.floors = g.pairs[:0], g.floors[:0]
 	for t, list := range probes {
 		if q.Weights[t] == 0 {

@@ -70,17 +70,24 @@ func (s *Searcher) maxCentroids() (n int) {
 	return n
 }
 
-// generateGroup appends the candidates of one group to those found. The posting
-// budget is shared by the groups' documents.
+// generateGroup appends the candidates of one group to those found.
 func (s *Searcher) generateGroup(ctx context.Context, q *codec.Query, g *group, p *Params, limit int) error {
+	if g.space.Routing != nil {
+		s.gen.probe(q, g, p)
+		s.stage("centroids")
+	}
+	return s.accumulateGroup(ctx, g, limit)
+}
+
+// accumulateGroup is generateGroup after the probing. The posting budget is shared
+// by the groups' documents.
+func (s *Searcher) accumulateGroup(ctx context.Context, g *group, limit int) error {
 	defer func() { g.end = len(s.gen.found) }()
 	if g.space.Routing != nil {
 		all := 0
 		for i := range s.groups {
 			all += s.groups[i].documents
 		}
-		s.gen.probe(q, g, p)
-		s.stage("centroids")
 		s.res.Postings += s.gen.budget(s.sources, g.sources, max(1, int(float64(limit)*float64(g.documents)/float64(max(1, all)))))
 	}
 	for _, i := range g.sources {

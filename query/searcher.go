@@ -82,22 +82,16 @@ func NewSearcher() *Searcher {
 
 // Search finds the documents of the sources with the greatest MaxSim.
 func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source, p Params) (*Result, error) {
-	p = p.withDefaults()
-	if err := p.validate(); err != nil {
+	if err := s.begin(sources, p); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	s.res, s.sources, s.rank, s.p = &Result{Params: p, Stages: make([]StageTime, 0, len(Stages)+1)}, sources, ranking{sources}, p
-	s.formGroups()
-	s.clock = time.Now()
 	defer s.forget()
 	if err := s.allow(ctx); err != nil {
 		return nil, err
 	}
 	s.stage("filter")
 	s.scorer.Reset(q, nil)
+	p = s.p
 	want := p.K
 	for {
 		found, err := s.find(ctx, q, want)
@@ -126,6 +120,18 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 		}
 	}
 	return s.res, nil
+}
+
+// begin prepares for a search; forget ends it.
+func (s *Searcher) begin(sources []Source, p Params) error {
+	p = p.withDefaults()
+	if err := p.validate(); err != nil {
+		return err
+	}
+	s.res, s.sources, s.rank, s.p = &Result{Params: p, Stages: make([]StageTime, 0, len(Stages)+1)}, sources, ranking{sources}, p
+	s.formGroups()
+	s.clock = time.Now()
+	return nil
 }
 
 // forget lets go of what belongs to the caller.
@@ -183,14 +189,18 @@ const maxScan = 2048
 // find returns the best documents, at least want of them where there are that
 // many, in order, with their deciding scores.
 func (s *Searcher) find(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
-	exhaustive := s.p.Exact || !s.coded() || s.matches <= min(2*s.p.NA, maxScan) || want >= s.matches
-	if !exhaustive {
+	if !s.exhaustive(want) {
 		found, err := s.generate(ctx, q, want)
 		if err != nil || found != nil {
 			return found, err
 		}
 	}
 	return s.scan(ctx, want)
+}
+
+// exhaustive reports whether every allowed document is scored on the deciding plane.
+func (s *Searcher) exhaustive(want int) bool {
+	return s.p.Exact || !s.coded() || s.matches <= min(2*s.p.NA, maxScan) || want >= s.matches
 }
 
 // scan scores every allowed document and returns the best want of them, or all
@@ -227,11 +237,14 @@ func (s *Searcher) everyAllowed() []candidate {
 // all documents would take about as long, and miss those far from the query.
 const filterScan = 4
 
+// allOnPlaneA reports whether all allowed documents are candidates.
+func (s *Searcher) allOnPlaneA() bool { return s.p.Filter != nil && s.matches <= filterScan*s.p.NA }
+
 // generate finds candidates and scores them tier by tier. It returns nil when
 // the postings do not lead to enough documents.
 func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
 	tiers := s.tiers(want)
-	if s.p.Filter != nil && s.matches <= filterScan*s.p.NA {
+	if s.allOnPlaneA() {
 		for i := range s.groups {
 			s.gen.cells(q, &s.groups[i])
 		}
@@ -243,14 +256,7 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 	s.res.Candidates = len(s.gen.found)
 	found := s.gen.found
 	for i, t := range tiers {
-		switch {
-		case len(found) <= t.keep:
-		case i == 0:
-			found = s.selectCandidates(found, t.keep)
-		default:
-			s.rank.selectTop(found, t.keep)
-			found = found[:t.keep]
-		}
+		found = s.keep(found, i, t)
 		if i == 0 {
 			s.stage("select")
 		}
@@ -267,19 +273,36 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 	return s.rank.top(found, len(found)), nil
 }
 
+// keep returns the candidates that tier i scores.
+func (s *Searcher) keep(found []candidate, i int, t tier) []candidate {
+	switch {
+	case len(found) <= t.keep:
+	case i == 0:
+		found = s.selectCandidates(found, t.keep)
+	default:
+		s.rank.selectTop(found, t.keep)
+		found = found[:t.keep]
+	}
+	return found
+}
+
 // lookUp finds candidates by the postings, at least n_A of those that a filter
 // allows where there are that many. It reports whether they are enough.
 func (s *Searcher) lookUp(ctx context.Context, q *codec.Query, want int) (enough bool, err error) {
+	s.gen.found, s.res.Postings = s.gen.found[:0], 0
+	for i := range s.groups {
+		if err := s.generateGroup(ctx, q, &s.groups[i], &s.p, postingBudget); err != nil {
+			return false, err
+		}
+	}
+	return s.widen(ctx, q, want)
+}
+
+// widen goes on from the first candidates: where they are too few, it probes more.
+func (s *Searcher) widen(ctx context.Context, q *codec.Query, want int) (enough bool, err error) {
 	p := s.p
 	limit := postingBudget
 	for {
-		s.gen.found = s.gen.found[:0]
-		s.res.Postings = 0
-		for i := range s.groups {
-			if err := s.generateGroup(ctx, q, &s.groups[i], &p, limit); err != nil {
-				return false, err
-			}
-		}
 		// A filter, or deletes, can leave few of the documents in the lists.
 		found, need := len(s.gen.found), min(max(p.NA, want), s.matches)
 		if found >= need || s.p.Filter == nil && found >= max(want, p.NFullScores) {
@@ -295,6 +318,12 @@ func (s *Searcher) lookUp(ctx context.Context, q *codec.Query, want int) (enough
 		p.NProbe = min(more*p.NProbe, MaxNProbe)
 		p.Cells = max(p.Cells, p.NProbe)
 		limit *= more
+		s.gen.found, s.res.Postings = s.gen.found[:0], 0
+		for i := range s.groups {
+			if err := s.generateGroup(ctx, q, &s.groups[i], &p, limit); err != nil {
+				return false, err
+			}
+		}
 	}
 }
 

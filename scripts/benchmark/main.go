@@ -3,12 +3,12 @@
 // effort, the time of a query, the size, and nDCG@10. docs/benchmarks.md is
 // made from its output.
 //
-//	go run ./scripts/benchmark -data DIR [-split test] [-queries 100] [-resample 20000] [-filters]
+//	go run ./scripts/benchmark -data DIR [-split test] [-queries 100] [-resample 20000 [-tokens 30]] [-filters | -batches]
 //
 // Two words are never mixed: recall@10 is against exact MaxSim of the encoder's
 // float32 vectors, candidate recall@10 against an exact search over the same
 // stored planes. With -filters it measures searches that are restricted to a share
-// of the documents instead.
+// of the documents instead, with -batches batches of searches against single ones.
 package main
 
 import (
@@ -50,14 +50,15 @@ func main() {
 	resample := flag.Int("resample", 0, "measure so many synthetic documents instead, resampled from the real ones with noise")
 	tokens := flag.Int("tokens", 0, "cut resampled documents to so many tokens; 0: not")
 	filtering := flag.Bool("filters", false, "measure searches with filters")
+	batching := flag.Bool("batches", false, "measure batches of searches")
 	flag.Parse()
-	if err := run(context.Background(), *data, *split, *limit, *resample, *tokens, *filtering); err != nil {
+	if err := run(context.Background(), *data, *split, *limit, *resample, *tokens, *filtering, *batching); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmark:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir, split string, limit, resample, cut int, filtering bool) error {
+func run(ctx context.Context, dir, split string, limit, resample, cut int, filtering, batching bool) error {
 	docs, queries, err := load(ctx, dir)
 	if err != nil {
 		return err
@@ -86,6 +87,9 @@ func run(ctx context.Context, dir, split string, limit, resample, cut int, filte
 		tokens += d.vectors.Len()
 	}
 	fmt.Printf("%s: %d documents, %d token vectors, %d queries; %s, %d cores, %s\n\n", name, len(docs), tokens, len(queries), runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version())
+	if batching {
+		return batches(ctx, docs, queries)
+	}
 	if filtering {
 		return filters(ctx, docs, queries, sources)
 	}

@@ -135,6 +135,9 @@ func (v *version) outdated() (n int) {
 func (v *version) sample(ctx context.Context, limit int, tokens int64) (out codec.Matrix, distortion float64, err error) {
 	out.Dim = v.space.dim
 	stride := int(tokens/int64(limit)) + 1
+	// At once, with some room for documents of unequal lengths: to grow it would
+	// copy hundreds of megabytes in one go, in which no search can be let in.
+	out.Data = make([]float32, 0, int(tokens)/stride*out.Dim*17/16)
 	var buf segment.Buffer
 	var m codec.Matrix
 	n := 0

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,46 +102,61 @@ func (e *Engine) SetAlias(ctx context.Context, name, to string) error {
 		return err
 	}
 	return e.publishing(ctx, func(context.Context) error {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		target := e.byName[to]
-		switch {
-		case e.byName[name] != nil:
-			return fmt.Errorf("%w: %q is a collection; an alias needs a name of its own", ErrInvalid, name)
-		case target == nil && e.aliases[to] != nil:
-			return fmt.Errorf("%w: %q is an alias of %q; an alias leads to a collection", ErrInvalid, to, e.aliases[to].target.title())
-		case target == nil:
-			return fmt.Errorf("%w: %q", ErrCollectionNotFound, to)
-		case e.reindexes[target.id] != nil:
-			return fmt.Errorf("%w: %q is not complete yet; reindex makes the alias", ErrInvalid, to)
-		}
-		a := &alias{target: target}
-		if old := e.aliases[name]; old != nil {
-			if old.target == target {
-				return nil
-			}
-			a.previous = old.target
+		a, err := e.newAlias(name, to)
+		if err != nil || a == nil {
+			return err
 		}
 		r := a.record()
 		if err := e.guard.write(func() error { return e.db.Set(segment.AliasKey(name), r.encode(), pebble.Sync) }); err != nil {
 			return err
 		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
 		e.aliases[name] = a
 		return nil
 	})
+}
+
+// newAlias is the alias that SetAlias makes, nil where it is so already. The caller
+// holds Engine.pub, under which alone names change.
+func (e *Engine) newAlias(name, to string) (*alias, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	target := e.byName[to]
+	switch {
+	case e.byName[name] != nil:
+		return nil, fmt.Errorf("%w: %q is a collection; an alias needs a name of its own", ErrInvalid, name)
+	case target == nil && e.aliases[to] != nil:
+		return nil, fmt.Errorf("%w: %q is an alias of %q; an alias leads to a collection", ErrInvalid, to, e.aliases[to].target.title())
+	case target == nil:
+		return nil, fmt.Errorf("%w: %q", ErrCollectionNotFound, to)
+	case e.reindexes[target.id] != nil:
+		return nil, fmt.Errorf("%w: %q is not complete yet; reindex makes the alias", ErrInvalid, to)
+	}
+	a := &alias{target: target}
+	if old := e.aliases[name]; old != nil {
+		if old.target == target {
+			return nil, nil
+		}
+		a.previous = old.target
+	}
+	return a, nil
 }
 
 // DropAlias removes an alias; the collection stays.
 func (e *Engine) DropAlias(ctx context.Context, name string) error {
 	return e.publishing(ctx, func(context.Context) error {
 		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.aliases[name] == nil {
+		there := e.aliases[name] != nil
+		e.mu.Unlock()
+		if !there {
 			return fmt.Errorf("%w: no alias %q", ErrCollectionNotFound, name)
 		}
 		if err := e.guard.write(func() error { return e.db.Delete(segment.AliasKey(name), pebble.Sync) }); err != nil {
 			return err
 		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
 		delete(e.aliases, name)
 		return nil
 	})
@@ -198,24 +212,14 @@ func (e *Engine) forget(c *collection) {
 }
 
 // loadAliases reads the aliases, after the collections.
-func (e *Engine) loadAliases() (err error) {
+func (e *Engine) loadAliases() error {
 	byID := map[uint32]*collection{}
 	for _, c := range e.byName {
 		byID[c.id] = c
 	}
-	span := segment.AliasKeys()
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for it.First(); it.Valid(); it.Next() {
-		name := segment.AliasName(it.Key())
-		val, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		r, err := decodeAlias(val)
+	return eachGoodKey(e.db, segment.AliasKeys(), func(key, value []byte) error {
+		name := segment.AliasName(key)
+		r, err := decodeAlias(value)
 		if err != nil {
 			return fmt.Errorf("alias %q: %w", name, err)
 		}
@@ -224,8 +228,8 @@ func (e *Engine) loadAliases() (err error) {
 			return &segment.CorruptionError{Where: fmt.Sprintf("alias %q", name), Err: fmt.Errorf("leads to collection %d, which is not there", r.Collection)}
 		}
 		e.aliases[name] = &alias{target: target, previous: byID[r.Previous]}
-	}
-	return it.Error()
+		return nil
+	})
 }
 
 // title is the name of the collection as of now.

@@ -72,8 +72,7 @@ func (b *Bulk) newSegment() (*bulkSegment, error) {
 	e.commitMu.Lock() // sequence numbers of a group in flight are its own
 	e.mu.Lock()
 	id := e.allocSegment()
-	e.seq++
-	seq := e.seq
+	seq := e.seq // of what it is newer than; its own is given when it is published
 	e.mu.Unlock()
 	e.commitMu.Unlock()
 	builder, err := segment.NewBuilder(e.fs, e.asideDir(), id, b.h.c.segmentConfig(b.space))
@@ -139,6 +138,7 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		shown := false
 		defer func() {
 			if !shown {
+				e.shown()
 				out.leave()
 				out.onLast(out.segHandle)
 			}
@@ -147,7 +147,7 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		e.commitMu.Lock()
 		e.mu.Lock()
 		e.seq++
-		p.seq = e.seq
+		p.seq, e.hidden = e.seq, e.seq
 		cur, state := c.next(), e.state()
 		p.touched()
 		e.mu.Unlock()
@@ -346,6 +346,8 @@ func (p *bulkPublication) show() {
 	c.noteChange()
 	e.mergeable[c] = struct{}{}
 	c.replaced.Store(nil)
+	e.hidden = 0
+	e.announce()
 	e.stats.upserts.Add(int64(p.out.Len()))
 	b.mu.Lock()
 	b.progress = p.progress

@@ -18,6 +18,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/segment"
+	"github.com/colbertdb-go/colbertdb/wal"
 )
 
 // Collection is a handle on one collection, with the encoder that this handle
@@ -53,6 +54,7 @@ type collection struct {
 	alive         context.Context // ends when the collection is dropped or the store closes
 	drop          context.CancelFunc
 	inRoom        int64                // what Engine.room counts of its buffers
+	logFile       wal.FileNum          // the newest file with a record of it; changed under Engine.commitMu
 	cloned        map[*segHandle]bool  // live bits copied for the commit group in hand
 	refs          map[string]storedRef // what the store has for the ids of that group
 	notes         *deleteNotes         // while it is re-encoded
@@ -117,14 +119,14 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	var c *collection
-	create := func(context.Context) error {
+	create := func(context.Context) (err error) {
 		e.mu.Lock()
-		defer e.mu.Unlock()
-		if c = e.resolve(name); c != nil {
+		c = e.resolve(name)
+		e.mu.Unlock()
+		if c != nil {
 			return nil
 		}
-		err := e.disk.grow(0)
-		if err != nil {
+		if err := e.disk.grow(0); err != nil {
 			return err
 		}
 		c, err = e.create(&r, func(*pebble.Batch) error { return nil })
@@ -146,22 +148,26 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 }
 
 // create makes the collection of a record, to which it gives an id, and writes
-// what more adds in the same batch. The caller holds Engine.pub and Engine.mu.
+// what more adds in the same batch. The caller holds Engine.pub, under which alone
+// names change, and not Engine.mu: readers do not wait for the disk.
 func (e *Engine) create(r *collectionRecord, more func(*pebble.Batch) error) (*collection, error) {
+	e.mu.Lock()
 	r.ID = e.nextColl
 	e.nextColl++
 	state := e.state()
+	e.mu.Unlock()
 	err := e.noteCollection(collectionNote{Created: r})
 	if err == nil {
 		err = e.guard.write(func() error { return e.writeCollection(&state, r, more) })
 	}
 	if err != nil {
-		e.nextColl--
-		return nil, err
+		return nil, err // the id stays unused
 	}
 	c := newCollection(e, *r)
 	name := r.Name
+	e.mu.Lock()
 	e.byName[name] = c
+	e.mu.Unlock()
 	e.events.emit(func(l *EventListener) { l.CollectionCreated(name) })
 	return c, nil
 }
@@ -246,27 +252,20 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		if err := e.log.SetAside(collectionNote{Dropped: c.id}.record()); err != nil {
 			return e.logFailed(err)
 		}
-		err = e.guard.write(func() error {
-			b := e.db.NewBatch()
-			defer b.Close()
-			for _, span := range segment.CollectionSpans(c.id) {
-				if err := b.DeleteRange(span.Start, span.End, nil); err != nil {
-					return err
-				}
-			}
-			return b.Commit(pebble.Sync)
-		})
-		if err != nil {
+		if err := e.guard.write(func() error { return e.writeDrop(c) }); err != nil {
 			return err
 		}
 		c.drop()         // before a merge can see the empty version
 		c.opening.Lock() // whoever is opening it has done so before
 		e.commitMu.Lock()
+		err = e.noteCollection(collectionNote{Dropped: c.id})
 		e.mu.Lock()
 		delete(e.byName, name)
 		e.keys.forget(c.id)
 		e.forget(c)
-		err = e.noteCollection(collectionNote{Dropped: c.id})
+		if c.logFile >= e.walLow { // also of a write since writeDrop
+			e.droppedIDs = append(e.droppedIDs, c.id)
+		}
 		c.dropped.Store(true)
 		if c.current != nil {
 			for _, s := range c.current.segs {
@@ -296,6 +295,27 @@ func (e *Engine) DropCollection(ctx context.Context, name string) error {
 		return nil
 	}
 	return err
+}
+
+// writeDrop removes what belongs to a collection alone. The manifest says that it
+// was dropped: until the collection is gone from memory too, a write may still be
+// logged. The caller holds Engine.pub.
+func (e *Engine) writeDrop(c *collection) error {
+	e.mu.Lock()
+	state := e.state()
+	e.mu.Unlock()
+	state.Dropped = append(state.Dropped, c.id)
+	b := e.db.NewBatch()
+	defer b.Close()
+	for _, span := range segment.CollectionSpans(c.id) {
+		if err := b.DeleteRange(span.Start, span.End, nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Set(segment.ManifestKey(), state.encode(), nil); err != nil {
+		return err
+	}
+	return b.Commit(pebble.Sync)
 }
 
 // Name returns the collection's own name, also of a handle opened by an alias.

@@ -164,6 +164,12 @@ func (e *Engine) commitGroup(group []*pending) {
 		}
 		return
 	}
+	file, _ := e.log.End()
+	for _, p := range group {
+		if p.logged() {
+			p.col.logFile = file
+		}
+	}
 	e.applyGroup(group, seq)
 }
 

@@ -138,22 +138,17 @@ func (d *dumper) attributes(r *segment.Reader) error {
 }
 
 // each calls f with a range of keys; what it finds wrong is printed.
-func (d *dumper) each(span segment.KeyRange, f func(key, value []byte) error) (err error) {
-	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+func (d *dumper) each(span segment.KeyRange, f func(key, value []byte) error) error {
+	err := eachKey(d.db, span, func(key, value []byte, bad error) error {
+		if bad == nil {
+			bad = f(key, value)
+		}
+		if bad != nil {
+			fmt.Fprintf(d.w, "BAD key %q: %v\n", key, bad)
+		}
+		return nil
+	})
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for it.First(); it.Valid(); it.Next() {
-		value, err := it.ValueAndErr()
-		if err == nil {
-			err = f(it.Key(), value)
-		}
-		if err != nil {
-			fmt.Fprintf(d.w, "BAD key %q: %v\n", it.Key(), err)
-		}
-	}
-	if err := it.Error(); err != nil {
 		fmt.Fprintf(d.w, "BAD keys after %q: %v\n", span.Start, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -58,9 +59,11 @@ type Engine struct {
 
 	storeID     string
 	seq         uint64
+	hidden      uint64 // number of a change that is being published and not yet seen, 0: none
 	nextSegment segment.ID
 	nextColl    uint32
 	walLow      wal.FileNum
+	droppedIDs  []uint32 // storeState.Dropped
 	byName      map[string]*collection
 	aliases     map[string]*alias
 	reindexes   map[uint32]*reindexRecord // unfinished ones, by the collection that they fill
@@ -328,6 +331,6 @@ func (e *Engine) allocSegment() segment.ID {
 func (e *Engine) state() storeState {
 	return storeState{
 		Format: FormatVersion, StoreID: e.storeID, NextSegment: e.nextSegment,
-		NextCollection: e.nextColl, Seq: e.seq, WALLow: e.walLow,
+		NextCollection: e.nextColl, Seq: e.seq, WALLow: e.walLow, Dropped: slices.Clone(e.droppedIDs),
 	}
 }

@@ -402,31 +402,27 @@ func decodeWriteRecord(b []byte) (r writeRecord, err error) {
 }
 
 // loadKeys reads the window from Pebble; the log adds to it.
-func (e *Engine) loadKeys() (err error) {
-	span := segment.WriteKeys()
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+func (e *Engine) loadKeys() error {
 	var found keyChanges
-	for it.First(); it.Valid(); it.Next() {
-		collection, name, ok := segment.WriteOf(it.Key())
-		if !ok {
-			return &segment.CorruptionError{Where: "keys of writes", Err: fmt.Errorf("key %q has %d bytes", it.Key(), len(it.Key()))}
+	err := eachGoodKey(e.db, segment.WriteKeys(), func(key, value []byte) error {
+		id, r, err := decodeWrite(key, value)
+		if err == nil {
+			found.set, found.records = append(found.set, id), append(found.records, r)
 		}
-		val, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		r, err := decodeWriteRecord(val)
-		if err != nil {
-			return err
-		}
-		found.set, found.records = append(found.set, writeID{collection, name}), append(found.records, r)
-	}
+		return err
+	})
 	e.keys.addAll(found)
-	return it.Error()
+	return err
+}
+
+// decodeWrite reads a key and value under i/.
+func decodeWrite(key, value []byte) (id writeID, r writeRecord, err error) {
+	collection, name, ok := segment.WriteOf(key)
+	if !ok {
+		return id, r, &segment.CorruptionError{Where: "keys of writes", Err: fmt.Errorf("key %q has %d bytes", key, len(key))}
+	}
+	r, err = decodeWriteRecord(value)
+	return writeID{collection, name}, r, err
 }
 
 // addAll adds what is in Pebble already, in the order of sequence numbers.

@@ -82,7 +82,7 @@ func (e *Engine) Collections() []CollectionInfo {
 }
 
 // Info describes the collection. It reads metadata, never documents. Of one at
-// rest it tells what the record says, which is all but tiers, columns and debt;
+// rest it tells what the record says, which is all but columns and the merges due;
 // so it does of one that cannot be opened.
 func (h *Collection) Info() CollectionInfo {
 	c := h.c
@@ -140,6 +140,7 @@ func (c *collection) restingInfo() (info CollectionInfo, ok bool) {
 	}
 	info = c.describe(c.flatSpace())
 	info.Segments = len(r.Segments)
+	var metas []compaction.Meta
 	for _, s := range r.Segments {
 		if s.Docs == 0 { // not counted: its segment has to be read
 			return info, false
@@ -148,7 +149,12 @@ func (c *collection) restingInfo() (info CollectionInfo, ok bool) {
 		info.Tokens += s.Tokens - s.DeadTokens
 		info.Bytes += s.Bytes
 		info.Deleted += int64(s.Dead)
+		info.Debt.DeletedBytes += s.Bytes * int64(s.Dead) / int64(s.Docs)
+		m := compaction.Meta{ID: s.ID, Documents: s.Docs, Tokens: s.Tokens, Deleted: s.Dead}
+		metas = append(metas, m)
+		info.addTier(compaction.Tier(m), s.Docs, s.Tokens, s.Bytes)
 	}
+	slices.SortFunc(info.Tiers, func(a, b TierInfo) int { return a.Tier - b.Tier })
 	c.engine.mu.Lock()
 	info.LastSeq = max(c.lastSeq, c.engine.sealedSeq)
 	c.engine.mu.Unlock()
@@ -176,7 +182,7 @@ func (info *CollectionInfo) addSegments(v *version) {
 			other -= col.Bytes
 		}
 		other += bytes
-		info.addTier(compaction.Tier(metas[i]), m, bytes)
+		info.addTier(compaction.Tier(metas[i]), m.Docs, m.Tokens, bytes)
 	}
 	if len(v.segs) > 0 {
 		info.addColumn(segment.ColumnSize{Name: "other", Bytes: other})
@@ -196,7 +202,7 @@ func (info *CollectionInfo) addColumn(col segment.ColumnSize) {
 	}
 }
 
-func (info *CollectionInfo) addTier(tier int, m *segment.Meta, bytes int64) {
+func (info *CollectionInfo) addTier(tier, docs int, tokens, bytes int64) {
 	at := slices.IndexFunc(info.Tiers, func(t TierInfo) bool { return t.Tier == tier })
 	if at < 0 {
 		at = len(info.Tiers)
@@ -204,8 +210,8 @@ func (info *CollectionInfo) addTier(tier int, m *segment.Meta, bytes int64) {
 	}
 	t := &info.Tiers[at]
 	t.Segments++
-	t.Documents += int64(m.Docs)
-	t.Tokens += m.Tokens
+	t.Documents += int64(docs)
+	t.Tokens += tokens
 	t.Bytes += bytes
 }
 

@@ -24,6 +24,9 @@ type storeState struct {
 	NextCollection uint32      `json:"next_collection"`
 	Seq            uint64      `json:"seq"`
 	WALLow         wal.FileNum `json:"wal_low"` // older log files are superseded
+	// Dropped are the collections that were dropped since and that the log still
+	// has records of: a record of any other that is not there is damage.
+	Dropped []uint32 `json:"dropped,omitempty"`
 }
 
 // collectionRecord is one collection as stored: its configuration and the

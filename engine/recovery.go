@@ -134,7 +134,7 @@ func (e *Engine) loadManifest() error {
 		return fmt.Errorf("%w: %q has format %d, this program reads up to %d", ErrFormatTooNew, e.dir, s.Format, FormatVersion)
 	}
 	e.storeID, e.seq, e.nextSegment, e.nextColl, e.walLow = s.StoreID, s.Seq, s.NextSegment, s.NextCollection, s.WALLow
-	e.sealedSeq = s.Seq
+	e.sealedSeq, e.droppedIDs = s.Seq, s.Dropped
 	return nil
 }
 
@@ -367,14 +367,26 @@ func (e *Engine) replay() (wal.ReplayInfo, error) {
 		}
 		e.seq = max(e.seq, r.Seq)
 		c := byID[batch.collection]
-		// A record that a rotation copied forward may be there twice.
-		if c == nil || r.Seq <= c.lastSeq {
+		if c == nil {
+			return e.ofDropped(batch.collection)
+		}
+		c.logFile = file
+		if r.Seq <= c.lastSeq { // a rotation has copied it forward
 			return nil
 		}
 		return c.replay(&batch, r.Seq)
 	})
 	e.stats.torn.Store(info.TornBytes)
 	return info, err
+}
+
+// ofDropped reports damage where a log record is of a collection that is not there,
+// unless that was dropped: its record in Pebble is lost, or the log's is wrong.
+func (e *Engine) ofDropped(collection uint32) error {
+	if slices.Contains(e.droppedIDs, collection) {
+		return nil
+	}
+	return &segment.CorruptionError{Where: "log", Err: fmt.Errorf("record of collection %d, which is not in the store and was not dropped", collection)}
 }
 
 func (c *collection) replay(b *loggedBatch, seq uint64) error {

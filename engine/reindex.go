@@ -365,14 +365,8 @@ func (r *reindexRun) create(ctx context.Context) error {
 	var made *collection
 	err := r.e.publishing(ctx, func(context.Context) (err error) {
 		e := r.e
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if record.Name == "" {
-			record.Name = e.freeName(r.name, 2)
-		} else if err := validName(record.Name); err != nil {
+		if record.Name, err = r.nameTarget(record.Name); err != nil {
 			return err
-		} else if e.resolve(record.Name) != nil {
-			return fmt.Errorf("%w: the name %q is taken", ErrInvalid, record.Name)
 		}
 		made, err = e.create(&record, func(b *pebble.Batch) error {
 			return b.Set(segment.ReindexKey(record.ID), r.state.encode(), nil)
@@ -381,6 +375,8 @@ func (r *reindexRun) create(ctx context.Context) error {
 			return err
 		}
 		state := r.state
+		e.mu.Lock()
+		defer e.mu.Unlock()
 		e.reindexes[made.id] = &state
 		return nil
 	})
@@ -389,6 +385,24 @@ func (r *reindexRun) create(ctx context.Context) error {
 	}
 	r.target = &Collection{c: made, enc: r.enc, reindex: true}
 	return nil
+}
+
+// nameTarget is the name of the collection to be made, given the one that was asked
+// for, "" for any. The caller holds Engine.pub, under which alone names change.
+func (r *reindexRun) nameTarget(asked string) (string, error) {
+	e := r.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if asked == "" {
+		return e.freeName(r.name, 2), nil
+	}
+	if err := validName(asked); err != nil {
+		return "", err
+	}
+	if e.resolve(asked) != nil {
+		return "", fmt.Errorf("%w: the name %q is taken", ErrInvalid, asked)
+	}
+	return asked, nil
 }
 
 // switchName is N7 and N8. The caller holds Engine.pub, and writes to the source

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -34,29 +33,19 @@ func decodeReindex(b []byte) (r reindexRecord, err error) {
 }
 
 // loadReindexes reads what unfinished reindexes there are.
-func (e *Engine) loadReindexes() (err error) {
-	span := segment.CollectionKeys()
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for it.First(); it.Valid(); it.Next() {
-		id, ok := segment.ReindexCollection(it.Key())
+func (e *Engine) loadReindexes() error {
+	return eachGoodKey(e.db, segment.CollectionKeys(), func(key, value []byte) error {
+		id, ok := segment.ReindexCollection(key)
 		if !ok {
-			continue
+			return nil
 		}
-		val, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		r, err := decodeReindex(val)
+		r, err := decodeReindex(value)
 		if err != nil {
 			return fmt.Errorf("collection %d: %w", id, err)
 		}
 		e.reindexes[id] = &r
-	}
-	return it.Error()
+		return nil
+	})
 }
 
 // save makes what the target has been given durable, and then says so.

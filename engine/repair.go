@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,7 @@ const (
 	LostDeletes   LossKind = "delete set"      // deletes of documents that nobody replaced
 	LostIDs       LossKind = "id entries"      // rebuilt: no document is lost
 	LostPebbleLog LossKind = "Pebble's log"    // the last changes of what collections there are
+	LostName      LossKind = "name"            // an alias, the progress of a reindex, a remembered idempotency key
 	LostBlock     LossKind = "damaged sstable" // what it held is in other losses, or was not needed
 )
 
@@ -157,8 +159,9 @@ type repair struct {
 	db          *pebble.DB // read only
 	state       storeState
 	collections []*repairCollection
-	lostLog     bool // the log must be written anew
-	lostPebble  bool // Pebble's folder must be
+	lostLog     bool            // the log must be written anew
+	lostPebble  bool            // Pebble's folder must be
+	badKeys     map[string]bool // values that are not taken along
 }
 
 func (r *repair) path(elem ...string) string {
@@ -191,6 +194,9 @@ func (r *repair) scan(ctx context.Context) error {
 	if err := r.scanCollections(ctx); err != nil {
 		return err
 	}
+	if err := r.scanNames(); err != nil {
+		return err
+	}
 	if err := r.scanTables(ctx); err != nil {
 		return err
 	}
@@ -204,8 +210,14 @@ func (r *repair) scanLog(keep func(wal.Record) error) error {
 	_, err := wal.Salvage(r.fs, r.path("wal"), r.state.WALLow, func(_ wal.FileNum, rec wal.Record) error {
 		if rec.Type == recordBatch || rec.Type == recordForward {
 			r.report.Records++
-			if _, err := decodeBatch(rec.Payload); err != nil {
+			b, err := decodeBatch(rec.Payload)
+			if err != nil {
 				return fmt.Errorf("log record %d: %w", rec.Seq, err)
+			}
+			if !r.knows(b.collection) {
+				r.report.Records--
+				log.unknown(rec, b.collection)
+				return nil
 			}
 		}
 		if rec.Type == recordBatch {
@@ -232,6 +244,22 @@ type logLosses struct {
 	after uint64    // the batch before
 	gaps  []wal.Gap // since then
 	found []Loss
+}
+
+// knows reports whether a log record of a collection has its place: it is there, or
+// was dropped.
+func (r *repair) knows(collection uint32) bool {
+	return slices.Contains(r.state.Dropped, collection) ||
+		slices.ContainsFunc(r.collections, func(c *repairCollection) bool { return c.record.ID == collection })
+}
+
+// unknown reports a record of a collection that is lost.
+func (l *logLosses) unknown(rec wal.Record, collection uint32) {
+	l.found = append(l.found, Loss{
+		Kind: LostRecords, Where: fmt.Sprintf("log record %d", rec.Seq), FirstSeq: rec.Seq, LastSeq: rec.Seq,
+		Why: fmt.Sprintf("it is of collection %d, which is not there and was not dropped", collection),
+	})
+	l.after = max(l.after, rec.Seq)
 }
 
 // flush reports the gaps before the batch with a sequence number, 0: the end.

@@ -44,7 +44,15 @@ func (r *repair) rebuild(ctx context.Context) (err error) {
 // to the store as a whole.
 func (r *repair) copyRest(b *pebble.Batch) error {
 	for _, span := range segment.StoreSpans() {
-		err := r.each(span, func(key, value []byte) error { return b.Set(key, value, nil) })
+		err := eachKey(r.db, span, func(key, value []byte, bad error) error {
+			if r.badKeys[string(key)] {
+				return nil
+			}
+			if bad != nil {
+				return bad
+			}
+			return b.Set(key, value, nil)
+		})
 		if err != nil {
 			return err
 		}
@@ -108,7 +116,7 @@ func (r *repair) dropVersions(b *pebble.Batch, rec *collectionRecord) error {
 		keep[string(segment.RoutingKey(rec.ID, id))] = true
 	}
 	return r.each(segment.CollectionSpans(rec.ID)[0], func(key, _ []byte) error {
-		if keep[string(key)] {
+		if _, ok := segment.ReindexCollection(key); ok || keep[string(key)] {
 			return nil
 		}
 		return b.Delete(key, nil)

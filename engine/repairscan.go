@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -82,22 +80,8 @@ func (r *repair) openPebble() error {
 }
 
 // each calls f with a range of keys, valid during the call.
-func (r *repair) each(span segment.KeyRange, f func(key, value []byte) error) (err error) {
-	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for it.First(); it.Valid(); it.Next() {
-		value, err := it.ValueAndErr()
-		if err == nil {
-			err = f(it.Key(), value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return it.Error()
+func (r *repair) each(span segment.KeyRange, f func(key, value []byte) error) error {
+	return eachGoodKey(r.db, span, f)
 }
 
 func (r *repair) scanCollections(ctx context.Context) error {
@@ -111,6 +95,58 @@ func (r *repair) scanCollections(ctx context.Context) error {
 		r.scanLive(c)
 	}
 	return nil
+}
+
+// scanNames looks at what belongs to the store as a whole: aliases, the progress of
+// reindexes, remembered writes. What cannot be read or leads nowhere is left out.
+func (r *repair) scanNames() error {
+	r.badKeys = map[string]bool{}
+	there := map[uint32]bool{}
+	for _, c := range r.collections {
+		there[c.record.ID] = true
+	}
+	check := func(span segment.KeyRange, f func(key, value []byte) (where string, err error)) error {
+		return eachKey(r.db, span, func(key, value []byte, bad error) error {
+			where, err := f(key, value)
+			if bad == nil {
+				bad = err
+			}
+			if bad != nil {
+				r.badKeys[string(key)], r.lostPebble = true, true
+				r.lose(Loss{Kind: LostName, Where: where, Why: bad.Error()})
+			}
+			return nil
+		})
+	}
+	return errors.Join(
+		check(segment.AliasKeys(), func(key, value []byte) (string, error) {
+			a, err := decodeAlias(value)
+			if err == nil && !there[a.Collection] {
+				err = fmt.Errorf("it leads to collection %d, which is not there", a.Collection)
+			}
+			return fmt.Sprintf("alias %q", segment.AliasName(key)), err
+		}),
+		check(segment.CollectionKeys(), func(key, value []byte) (string, error) {
+			id, ok := segment.ReindexCollection(key)
+			if !ok {
+				return "", nil
+			}
+			_, err := decodeReindex(value)
+			if err == nil && !there[id] {
+				err = errors.New("the collection is not there")
+			} else if err != nil {
+				err = fmt.Errorf("%w; the collection may not be complete: drop it, or reindex into another", err)
+			}
+			return fmt.Sprintf("progress of the reindex that fills collection %d", id), err
+		}),
+		check(segment.WriteKeys(), func(key, value []byte) (string, error) {
+			id, _, err := decodeWrite(key, value)
+			if err == nil && !there[id.collection] {
+				err = fmt.Errorf("of collection %d, which is not there", id.collection)
+			}
+			return "idempotency key", err
+		}),
+	)
 }
 
 // scanSegment reads a segment and everything that hangs on it.

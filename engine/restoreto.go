@@ -188,6 +188,7 @@ func (r *replayTo) applyNotes(db *pebble.DB, state *storeState) error {
 			state.NextCollection = max(state.NextCollection, n.Created.ID+1)
 		}
 		if n.Dropped != 0 {
+			state.Dropped = append(state.Dropped, n.Dropped)
 			for _, span := range segment.CollectionSpans(n.Dropped) {
 				if err := b.DeleteRange(span.Start, span.End, nil); err != nil {
 					return err

@@ -119,6 +119,8 @@ type rotation struct {
 	jobs    []*sealJob
 	deletes []deleteJob
 	keys    keyChanges
+	// forwarded are the collections with records that were copied forward.
+	forwarded []*collection
 }
 
 // rotate is S1. It fixes what this seal covers: no commit group is under way, so
@@ -145,8 +147,11 @@ func (e *Engine) rotate(force func(*collection) bool, always bool) (*rotation, e
 	for _, j := range r.jobs {
 		j.meta.ID = e.allocSegment()
 	}
+	for _, c := range r.forwarded {
+		c.logFile = r.low
+	}
 	r.state = e.state()
-	r.state.WALLow = r.low
+	r.state.WALLow, r.state.Dropped = r.low, nil
 	if failpoint.On(failpoint.LowWaterOffByOne) {
 		r.state.WALLow++
 	}
@@ -168,7 +173,10 @@ func (e *Engine) freeze(force func(*collection) bool, always bool) (r *rotation,
 		if force(c) || c.active.full(&e.opts) || (len(c.active.docs) > 0 && c.active.bytes >= smallBuffer) {
 			c.freeze()
 		} else {
-			forward = append(forward, c.active.records(c.id)...)
+			if records := c.active.records(c.id); len(records) > 0 {
+				forward = append(forward, records...)
+				r.forwarded = append(r.forwarded, c)
+			}
 		}
 		if len(c.active.docs) == 0 {
 			c.unsealedSince = time.Time{}
@@ -355,7 +363,7 @@ func (e *Engine) publishSeal(r *rotation) {
 		e.noteUnsealed(d.col)
 		e.mergeable[d.col] = struct{}{}
 	}
-	e.walLow = r.low
+	e.walLow, e.droppedIDs = r.low, nil
 	e.wake() // a new segment may be one too many
 }
 

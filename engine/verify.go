@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -47,6 +48,7 @@ func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
 	if _, err := load(e.db, segment.ManifestKey(), decodeState); err != nil {
 		r.Problems = append(r.Problems, err)
 	}
+	r.Problems = append(r.Problems, e.verifyNames()...)
 	named := map[segment.ID]bool{}
 	for _, c := range e.snapshot() {
 		r.Collections++
@@ -150,7 +152,7 @@ func (e *Engine) verifyRecord(rec *collectionRecord) error {
 
 // verifyVersions checks that the store has no codebooks and routings that a
 // collection's record does not name.
-func (e *Engine) verifyVersions(rec *collectionRecord) (err error) {
+func (e *Engine) verifyVersions(rec *collectionRecord) error {
 	want := map[string]bool{string(segment.CollectionKey(rec.ID)): true}
 	codebooks, routings := rec.versions()
 	for id := range codebooks {
@@ -159,18 +161,81 @@ func (e *Engine) verifyVersions(rec *collectionRecord) (err error) {
 	for id := range routings {
 		want[string(segment.RoutingKey(rec.ID, id))] = true
 	}
-	span := segment.CollectionSpans(rec.ID)[0]
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
-	if err != nil {
-		return err
+	return eachGoodKey(e.db, segment.CollectionSpans(rec.ID)[0], func(key, _ []byte) error {
+		if _, ok := segment.ReindexCollection(key); ok || want[string(key)] {
+			return nil
+		}
+		return fmt.Errorf("%w: the codebook or routing at key %q belongs to no segment", ErrCorruption, key)
+	})
+}
+
+// verifyNames checks what belongs to the store as a whole: that aliases and the
+// progress of reindexes can be read and are as in memory, and that the records of
+// idempotency keys are of collections that there are.
+func (e *Engine) verifyNames() (problems []error) {
+	problem := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%w: "+format, append([]any{ErrCorruption}, args...)...))
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for it.First(); it.Valid(); it.Next() {
-		if !want[string(it.Key())] {
-			return fmt.Errorf("%w: the codebook or routing at key %q belongs to no segment", ErrCorruption, it.Key())
+	e.mu.Lock() // names change under Engine.pub alone, which the caller holds
+	byID := map[uint32]*collection{}
+	for _, c := range e.byName {
+		byID[c.id] = c
+	}
+	inMemory, filling := maps.Clone(e.aliases), maps.Clone(e.reindexes)
+	e.mu.Unlock()
+	aliases, reindexes := 0, 0
+	check := func(span segment.KeyRange, f func(key, value []byte) error) {
+		err := eachKey(e.db, span, func(key, value []byte, bad error) error {
+			if bad == nil {
+				bad = f(key, value)
+			}
+			if bad != nil {
+				problems = append(problems, damage(bad))
+			}
+			return nil
+		})
+		if err != nil {
+			problems = append(problems, damage(err))
 		}
 	}
-	return it.Error()
+	check(segment.AliasKeys(), func(key, value []byte) error {
+		aliases++
+		name := segment.AliasName(key)
+		r, err := decodeAlias(value)
+		if err != nil {
+			return fmt.Errorf("alias %q: %w", name, err)
+		}
+		if a := inMemory[name]; a == nil || a.target.id != r.Collection || byID[r.Collection] != a.target {
+			problem("alias %q leads to collection %d, which is not there or not where it leads in memory", name, r.Collection)
+		}
+		return nil
+	})
+	check(segment.CollectionKeys(), func(key, value []byte) error {
+		id, ok := segment.ReindexCollection(key)
+		if !ok {
+			return nil
+		}
+		reindexes++
+		r, err := decodeReindex(value)
+		if err != nil {
+			return fmt.Errorf("collection %d: %w", id, err)
+		}
+		if have := filling[id]; byID[id] == nil || have == nil || have.Source != r.Source {
+			problem("progress of a reindex that fills collection %d, which is not there or not being filled", id)
+		}
+		return nil
+	})
+	check(segment.WriteKeys(), func(key, value []byte) error {
+		id, _, err := decodeWrite(key, value)
+		if err == nil && byID[id.collection] == nil {
+			problem("an idempotency key of collection %d, which is not there", id.collection)
+		}
+		return err
+	})
+	if aliases != len(inMemory) || reindexes != len(filling) {
+		problem("%d aliases and %d unfinished reindexes are stored, %d and %d in memory", aliases, reindexes, len(inMemory), len(filling))
+	}
+	return problems
 }
 
 // verifyIDs checks that every id of the store leads to a document of that id,

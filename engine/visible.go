@@ -30,6 +30,24 @@ func (e *Engine) Sync(ctx context.Context) error {
 	return nil
 }
 
+// visible is the number up to which every change is seen by searches. Those of the
+// log are when they have a number in e.seq; a step of a load has one a little
+// before. The caller holds Engine.mu.
+func (e *Engine) visible() uint64 {
+	if e.hidden > 0 {
+		return e.hidden - 1
+	}
+	return e.seq
+}
+
+// shown notes that the change that was hidden is seen, or will never be.
+func (e *Engine) shown() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hidden = 0
+	e.announce()
+}
+
 // WaitVisible waits until every change up to a sequence number is visible to
 // searches. Where ctx ends first, the error is ErrNotVisible. What an Upsert
 // returned is visible already; this is for numbers that came another way, such
@@ -37,7 +55,7 @@ func (e *Engine) Sync(ctx context.Context) error {
 func (e *Engine) WaitVisible(ctx context.Context, seq uint64) error {
 	for {
 		e.mu.Lock()
-		have := e.seq
+		have := e.visible()
 		if have < seq && e.newChange == nil {
 			e.newChange = make(chan struct{})
 		}

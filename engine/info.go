@@ -140,7 +140,6 @@ func (c *collection) restingInfo() (info CollectionInfo, ok bool) {
 	}
 	info = c.describe(c.flatSpace())
 	info.Segments = len(r.Segments)
-	var metas []compaction.Meta
 	for _, s := range r.Segments {
 		if s.Docs == 0 { // not counted: its segment has to be read
 			return info, false
@@ -151,7 +150,6 @@ func (c *collection) restingInfo() (info CollectionInfo, ok bool) {
 		info.Deleted += int64(s.Dead)
 		info.Debt.DeletedBytes += s.Bytes * int64(s.Dead) / int64(s.Docs)
 		m := compaction.Meta{ID: s.ID, Documents: s.Docs, Tokens: s.Tokens, Deleted: s.Dead}
-		metas = append(metas, m)
 		info.addTier(compaction.Tier(m), s.Docs, s.Tokens, s.Bytes)
 	}
 	slices.SortFunc(info.Tiers, func(a, b TierInfo) int { return a.Tier - b.Tier })

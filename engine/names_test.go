@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/segment"
@@ -224,7 +225,14 @@ func TestInfoAtRest(t *testing.T) {
 // Whoever waits for a change of a load sees its documents.
 func TestWaitVisibleDuringLoad(t *testing.T) {
 	ctx := context.Background()
-	e, err := OpenMem(&Options{MaxSegmentDocuments: 50, TrainTokens: 1 << 40, DisableAutoCompaction: true})
+	// A step of a load has its number before it is written, and is seen afterwards.
+	slow := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSync) {
+			time.Sleep(2 * time.Millisecond)
+		}
+		return nil
+	})
+	e, err := Open(ctx, "db", &Options{FS: errorfs.Wrap(vfs.NewMem(), slow), MaxSegmentDocuments: 50, TrainTokens: 1 << 40, DisableAutoCompaction: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +246,7 @@ func TestWaitVisibleDuringLoad(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for next := e.Seq() + 1; ; {
-			short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+			short, cancel := context.WithTimeout(ctx, 200*time.Microsecond)
 			err := e.WaitVisible(short, next)
 			cancel()
 			if err == nil {

@@ -56,6 +56,7 @@ var allowed = map[string][]string{
 	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
 	"scripts/mutants":                 {"internal/failpoint"},
 	"scripts/notices":                 nil,
+	"scripts/quality":                 {"engine", "encoder", "encoder/bundled", "internal/simd", "query/eval", "scripts/internal/beir"},
 	"scripts/churn":                   {"engine", "encoder", "encoder/bundled", "codec", "query/eval", "scripts/internal/beir"},
 	"scripts/benchmark":               {"engine", "encoder", "encoder/bundled", "encoder/onnx", "codec", "query/eval", "scripts/internal/beir"},
 }

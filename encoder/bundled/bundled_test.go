@@ -81,6 +81,22 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// The repository carries the model: it must stay small.
+func TestSize(t *testing.T) {
+	var size int64
+	err := fs.WalkDir(bundled.FS(), ".", func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		size += info.Size()
+		return err
+	})
+	if err != nil || size < 20e6 || size > 25e6 {
+		t.Errorf("the model's folder has %d bytes, %v; want at most 25 MB", size, err)
+	}
+}
+
 // Words that most documents have say little.
 func TestQueryWeights(t *testing.T) {
 	q, err := open(t, "go").EncodeQueries(context.Background(), []string{"the wing of a bird"})
@@ -200,15 +216,20 @@ func encodeDocuments(b *testing.B, enc encoder.Encoder) {
 }
 
 func BenchmarkEncodeQuery(b *testing.B) {
-	for _, r := range runtimes {
-		b.Run(r, func(b *testing.B) { encodeQuery(b, open(b, r)) })
+	for name, text := range map[string]string{
+		"short":     "how do I read a whole file into memory",
+		"32 tokens": "how do I read a whole file into memory, split what it holds into lines, and sort them by the number in their second column without a copy",
+	} {
+		for _, r := range runtimes {
+			b.Run(name+"/"+r, func(b *testing.B) { encodeQuery(b, open(b, r), text) })
+		}
 	}
 }
 
-func encodeQuery(b *testing.B, enc encoder.Encoder) {
+func encodeQuery(b *testing.B, enc encoder.Encoder, text string) {
 	tokens := 0
 	for b.Loop() {
-		q, err := enc.EncodeQueries(context.Background(), []string{"how do I read a whole file into memory"})
+		q, err := enc.EncodeQueries(context.Background(), []string{text})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -70,6 +70,35 @@ func TestNoTestQueryWasTrainedOn(t *testing.T) {
 	}
 }
 
+// No query's id is in a split that training may read and in another.
+func TestNoTestIDWasTrainedOn(t *testing.T) {
+	root := filepath.Dir(testdata.Dir(t, "scifact"))
+	for training := range trainingSplits {
+		folder, split := filepath.Split(training)
+		known := firstColumn(t, filepath.Join(root, folder, "qrels", split))
+		delete(known, "query-id") // the heading
+		others, err := filepath.Glob(filepath.Join(root, folder, "qrels", "*.tsv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tested := 0
+		for _, path := range others {
+			if filepath.Base(path) == split {
+				continue
+			}
+			for id := range firstColumn(t, path) {
+				tested++
+				if known[id] {
+					t.Errorf("query %s is in %s and in %s", id, training, path)
+				}
+			}
+		}
+		if len(known) < 100 || tested < 50 {
+			t.Errorf("%s: compared %d queries with %d", training, len(known), tested)
+		}
+	}
+}
+
 func firstColumn(t *testing.T, path string) map[string]bool {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 // SearchBatch runs several searches over the same sources, each by its own
 // searcher, with passes that they share: over filters that are the same, over
-// cells and centroids, and tier by tier over the documents, each of which comes
-// from memory once for all the queries that score it. Every result is what
+// cells and centroids, and on the deciding plane over the documents, each of which
+// comes from memory once for all the queries that score it. Every result is what
 // Searcher.Search returns, but for Stages, which are nil.
 func SearchBatch(ctx context.Context, searchers []*Searcher, queries []*codec.Query, sources []Source, params []Params) ([]*Result, error) {
 	b := &batch{runs: make([]batchRun, len(queries))}
@@ -64,6 +64,10 @@ type batchRun struct {
 	tiers []tier
 	found []candidate
 }
+
+// tablesAtOnce is the number of searches that probe together. Each fills in a table
+// of cells, 128 KB at 4,096 of them: as many as the second cache holds.
+const tablesAtOnce = 8
 
 // batchJob is a document that a query scores.
 type batchJob struct {
@@ -125,7 +129,9 @@ func (b *batch) candidates(ctx context.Context) error {
 			}
 		}
 		if sp := b.runs[probing[0]].s.groups[g].space; sp.Routing != nil {
-			codec.ProbeTogether(jobs, sp.Codebook, sp.Routing)
+			for some := range slices.Chunk(jobs, tablesAtOnce) {
+				codec.ProbeTogether(some, sp.Codebook, sp.Routing)
+			}
 		}
 		for _, i := range probing {
 			s := b.runs[i].s
@@ -167,32 +173,43 @@ func (r *batchRun) scan() {
 // score runs the tiers of all searches, the documents of each in their order.
 func (b *batch) score(ctx context.Context) error {
 	for t := range 2 { // the number of tiers
-		for _, pruned := range []bool{true, false} {
-			b.jobs = b.jobs[:0]
-			for i := range b.runs {
-				r := &b.runs[i]
-				if t >= len(r.tiers) || r.tiers[t].pruned != pruned {
-					continue
-				}
-				r.found = r.s.keep(r.found, t, r.tiers[t])
-				for at, c := range r.found {
-					b.jobs = append(b.jobs, batchJob{c.source, c.ord, i, at})
-				}
-			}
-			slices.SortFunc(b.jobs, func(x, y batchJob) int {
-				return cmp.Or(cmp.Compare(x.source, y.source), cmp.Compare(x.ord, y.ord), cmp.Compare(x.run, y.run))
-			})
-			if err := b.pass(ctx, t, pruned); err != nil {
-				return err
-			}
+		if err := b.scoreTier(ctx, t); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// scoreTier runs tier t of the searches. The tokens that plane A scores are others
+// for every query, and chosen by its own table of cells: each search does that by
+// itself.
+func (b *batch) scoreTier(ctx context.Context, t int) error {
+	b.jobs = b.jobs[:0]
+	for i := range b.runs {
+		r := &b.runs[i]
+		if t >= len(r.tiers) {
+			continue
+		}
+		r.found = r.s.keep(r.found, t, r.tiers[t])
+		if r.tiers[t].pruned {
+			if err := r.s.scorePruned(ctx, r.tiers[t].plane, r.found); err != nil {
+				return batchError(i, err)
+			}
+			continue
+		}
+		for at, c := range r.found {
+			b.jobs = append(b.jobs, batchJob{c.source, c.ord, i, at})
+		}
+	}
+	slices.SortFunc(b.jobs, func(x, y batchJob) int {
+		return cmp.Or(cmp.Compare(x.source, y.source), cmp.Compare(x.ord, y.ord), cmp.Compare(x.run, y.run))
+	})
+	return b.pass(ctx, t)
+}
+
 // pass scores the jobs in hand, document by document, views taken a few of them
 // ahead.
-func (b *batch) pass(ctx context.Context, t int, pruned bool) error {
+func (b *batch) pass(ctx context.Context, t int) error {
 	const ahead = segment.BufferedViews - 1
 	var views [segment.BufferedViews]codec.View
 	var ends [segment.BufferedViews]int // of the documents' jobs
@@ -224,22 +241,17 @@ func (b *batch) pass(ctx context.Context, t int, pruned bool) error {
 		slot := (i - ahead) % len(views)
 		v := views[slot]
 		for ; first < ends[slot]; first++ {
-			b.scoreOne(&b.jobs[first], t, pruned, v)
+			b.scoreOne(&b.jobs[first], t, v)
 			tokens += v.Tokens
 		}
 	}
 	return nil
 }
 
-func (b *batch) scoreOne(j *batchJob, t int, pruned bool, v codec.View) {
+func (b *batch) scoreOne(j *batchJob, t int, v codec.View) {
 	r := &b.runs[j.run]
 	s, c := r.s, &r.found[j.at]
 	s.scorer.SetCodebook(s.spaces[j.source].Codebook)
-	if pruned && v.A != nil {
-		s.selected[0] = s.groups[s.groupOf[j.source]].cells.Select(v.Codes, s.selected[0])
-		c.score = s.scorer.MaxSimOf(v, s.selected[0])
-		return
-	}
 	c.score = s.scorer.MaxSim(s.planeOf(*c, r.tiers[t].plane), v)
 }
 

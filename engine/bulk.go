@@ -139,7 +139,7 @@ func (h *Collection) Bulk(ctx context.Context, o BulkOptions) (*Bulk, error) {
 		if l := c.record.load(o.Token); l != nil {
 			b.progress.Documents = l.Documents
 		}
-		if s := c.current.space; s.coded() { // changes under Engine.pub
+		if s := c.space(); s.coded() {
 			b.start(s)
 		}
 		go b.run()

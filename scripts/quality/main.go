@@ -122,7 +122,8 @@ func (c *collection) measure(ctx context.Context, runs string) ([]float64, error
 
 // search ranks by a collection in memory: exactly, then with default effort.
 func (c *collection) search(ctx context.Context, p engine.Profile, keep func(eval.Run) error) (err error) {
-	db, err := engine.OpenMem(nil)
+	// Small collections, too, are to have codes.
+	db, err := engine.OpenMem(&engine.Options{TrainTokens: 100_000})
 	if err != nil {
 		return err
 	}

@@ -47,8 +47,13 @@ func newRoll(t *testing.T, fs vfs.FS, cfg CollectionConfig) *roll {
 
 func (r *roll) open(fs vfs.FS, cfg CollectionConfig) {
 	r.t.Helper()
+	r.openWith(rollOptions(fs), cfg)
+}
+
+func (r *roll) openWith(o *Options, cfg CollectionConfig) {
+	r.t.Helper()
 	var err error
-	if r.e, err = Open(context.Background(), "db", rollOptions(fs)); err != nil {
+	if r.e, err = Open(context.Background(), "db", o); err != nil {
 		r.t.Fatal(err)
 	}
 	cfg.Dim = rollDim
@@ -418,8 +423,10 @@ func TestRollToAnotherRouting(t *testing.T) {
 
 // DisableRetraining keeps the first codebook and routing whatever comes.
 func TestDisableRetraining(t *testing.T) {
-	r := newRoll(t, vfs.NewMem(), CollectionConfig{Profile: Balanced})
-	r.e.opts.DisableRetraining = true
+	r := &roll{t: t, r: rand.New(rand.NewPCG(8, 15)), model: map[string]Document{}}
+	o := rollOptions(vfs.NewMem())
+	o.DisableRetraining = true
+	r.openWith(o, CollectionConfig{Profile: Balanced})
 	r.grow()
 	r.turn()
 	r.must(r.h.Compact(context.Background()))

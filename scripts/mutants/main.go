@@ -61,7 +61,7 @@ func run() error {
 // try runs the tests with a bug planted, until the first failure.
 func try(bin, bug string) (out []byte, took time.Duration, failed bool) {
 	start := time.Now()
-	cmd := exec.Command(bin, "-test.failfast", "-test.timeout", "10m")
+	cmd := exec.Command(bin, "-test.failfast", "-test.timeout", "4m") // a bug may end in a test that waits for ever
 	cmd.Dir = filepath.Join("internal", "reliability")
 	cmd.Env = append(os.Environ(), "COLBERTDB_FAILPOINT="+bug)
 	out, err := cmd.CombinedOutput()

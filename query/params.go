@@ -70,7 +70,7 @@ const (
 // measurements that they come from.
 var budgets = map[Effort]Params{
 	EffortFast:    {Cells: 4, NProbe: 4, NA: 512, NFullScores: 64},
-	EffortDefault: {Cells: 8, NProbe: 16, NA: 1536, NFullScores: 96},
+	EffortDefault: {Cells: 8, NProbe: 16, NA: 2048, NFullScores: 128},
 	EffortHigh:    {Cells: 16, NProbe: 32, NA: 4096, NFullScores: 256},
 	EffortFull:    {Cells: 1, NProbe: 1, NA: 1, NFullScores: 1},
 }

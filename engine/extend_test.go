@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/internal/crashmem"
 	"github.com/colbertdb-go/colbertdb/segment"
@@ -140,6 +141,41 @@ func TestExtendCodebook(t *testing.T) {
 			r.check()
 			r.must(r.e.Close())
 		})
+	}
+}
+
+// A training takes minutes. One that was begun before the codebook was extended
+// makes versions of the same numbers: it is dropped.
+func TestTrainingOvertakenByAnExtension(t *testing.T) {
+	for _, due := range []training{trainRouting, trainCodec} {
+		fs, cfg := crashmem.New(), CollectionConfig{Profile: Balanced}
+		r := newRoll(t, fs, cfg)
+		r.write(1, 150)
+		r.train()
+		r.finish()
+		r.buffer(2, 48)
+		v := r.acquire()
+		tokens := v.liveTokens()
+		sample, _, err := v.sample(context.Background(), r.e.opts.TrainSample, tokens)
+		r.must(err)
+		o := codec.TrainOptions{TotalTokens: tokens}
+		r.extend()
+		r.must(r.h.Flush(context.Background()))
+		extended := r.h.c.space()
+		r.must(r.e.background(context.Background(), func(ctx context.Context) error {
+			return r.e.trainOn(ctx, r.h.c, v, due, sample, o)
+		}))
+		r.h.c.release(v)
+		if now := r.h.c.space(); now != extended {
+			t.Errorf("training %d replaced versions %v by %v", due, extended.versions(), now.versions())
+		}
+		r.check()
+		r.must(r.h.Compact(context.Background()))
+		r.reopen(fs, cfg)
+		r.check()
+		r.finish()
+		r.check()
+		r.must(r.e.Close())
 	}
 }
 

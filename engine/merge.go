@@ -86,7 +86,7 @@ func (e *Engine) perform(ctx context.Context, c *collection, tasks []compaction.
 			return err
 		}
 	}
-	return e.replace(ctx, c, merges, nil)
+	return e.replace(ctx, c, merges, nil, nil)
 }
 
 // compact merges the whole collection. The caller holds Engine.bg.
@@ -188,11 +188,13 @@ func (v *version) metas() []compaction.Meta {
 	return out
 }
 
-// replace runs merges and publishes them together. With to set, that becomes the
-// collection's current space in the same step, and its buffers move there; with
-// the first codebook, all its segments do. Seals and writes go on until the last
-// step. The caller holds Engine.bg.
-func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.Task, to *space) (err error) {
+// replace runs merges and publishes them together. With to set, which was trained
+// on documents in the space from, that becomes the collection's current space in
+// the same step, and its buffers move there; with the first codebook, all its
+// segments do. It is dropped where the codebook has been extended since: their
+// versions bear the same numbers. Seals and writes go on until the last step. The
+// caller holds Engine.bg.
+func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.Task, from, to *space) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.alive, cancel)()
@@ -206,6 +208,10 @@ func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.
 	}
 	w := &mergeWork{engine: e, col: c, from: v.space, to: v.space, trained: to}
 	if to != nil {
+		if v.space != from {
+			e.markMergeable([]*collection{c}) // another training looks at it anew
+			return nil
+		}
 		w.to, w.first = to, !v.space.coded()
 	}
 	defer e.merging(c, v, tasks, &w.all)(&err)

@@ -189,7 +189,7 @@ func (p *purge) rewrite(ctx context.Context) error {
 	// One after the other: a merge keeps the order of segments, or drops an empty
 	// one, which moves those behind it.
 	for i := len(tasks) - 1; i >= 0; i-- {
-		if err := p.e.replace(ctx, p.c, tasks[i:i+1], nil); err != nil {
+		if err := p.e.replace(ctx, p.c, tasks[i:i+1], nil, nil); err != nil {
 			return err
 		}
 		p.result.Segments++

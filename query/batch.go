@@ -192,7 +192,7 @@ func (b *batch) scoreTier(ctx context.Context, t int) error {
 		}
 		r.found = r.s.keep(r.found, t, r.tiers[t])
 		if r.tiers[t].pruned {
-			if err := r.s.scorePruned(ctx, r.tiers[t].plane, r.found); err != nil {
+			if err := r.s.score(ctx, r.tiers[t], r.found); err != nil {
 				return batchError(i, err)
 			}
 			continue

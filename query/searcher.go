@@ -207,7 +207,7 @@ func (s *Searcher) exhaustive(want int) bool {
 // where groups may need them.
 func (s *Searcher) scan(ctx context.Context, want int) ([]candidate, error) {
 	all := s.everyAllowed()
-	if err := s.score(ctx, s.plane, all); err != nil {
+	if err := s.score(ctx, tier{plane: s.plane}, all); err != nil {
 		return nil, err
 	}
 	s.stage(s.plane.String())
@@ -260,11 +260,7 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 		if i == 0 {
 			s.stage("select")
 		}
-		score := s.score
-		if t.pruned {
-			score = s.scorePruned
-		}
-		if err := score(ctx, t.plane, found); err != nil {
+		if err := s.score(ctx, t, found); err != nil {
 			return nil, err
 		}
 		s.stage(t.plane.String())
@@ -335,67 +331,39 @@ type tier struct {
 	pruned bool // codec.CellTable selects them
 }
 
+// prunes reports whether only some tokens of a view are scored: those of flat
+// sources have no plane A, and all are.
+func (t tier) prunes(v codec.View) bool { return t.pruned && v.A != nil }
+
 func (s *Searcher) tiers(want int) []tier {
 	full := max(s.p.NFullScores, want)
 	return []tier{{codec.PlaneA, max(s.p.NA, full), true}, {s.plane, full, false}}
 }
 
-// score replaces the candidates' scores by MaxSim on a plane. Views are taken a
-// few documents ahead, so that their bytes are on the way from memory while
-// those before them are scored.
-func (s *Searcher) score(ctx context.Context, p codec.Plane, c []candidate) error {
+// score replaces the candidates' scores by MaxSim on a tier's plane. Views are
+// taken a few documents ahead, so that their bytes are on the way from memory
+// while those before them are scored; where a tier is pruned, a document's codes
+// are asked for first, and the records of its selected tokens a step later.
+func (s *Searcher) score(ctx context.Context, t tier, c []candidate) error {
 	const ahead = segment.BufferedViews - 1
 	var views [segment.BufferedViews]codec.View
 	tokens := 0
 	for i := range len(c) + ahead {
 		if i < len(c) {
 			src := s.sources[c[i].source]
-			v, err := src.View(c[i].ord, s.planeOf(c[i], p), &s.buf)
+			v, err := src.View(c[i].ord, s.planeOf(c[i], t.plane), &s.buf)
 			if err != nil {
 				return fmt.Errorf("document %q: %w", src.ExternalID(c[i].ord), err)
 			}
-			v.Prefetch()
+			if t.prunes(v) {
+				v.PrefetchCodes()
+			} else {
+				v.Prefetch()
+			}
 			views[i%len(views)] = v
 		}
-		if i < ahead {
-			continue
-		}
-		if tokens > 4096 { // about every half millisecond
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			tokens = 0
-		}
-		scored, v := &c[i-ahead], views[(i-ahead)%len(views)]
-		s.scorer.SetCodebook(s.spaces[scored.source].Codebook)
-		scored.score = s.scorer.MaxSim(s.planeOf(*scored, p), v)
-		tokens += v.Tokens
-	}
-	return nil
-}
-
-// scorePruned is score on plane A, over the tokens that the cells select. A
-// document's codes are asked for three steps ahead, the records of its selected
-// tokens two.
-func (s *Searcher) scorePruned(ctx context.Context, p codec.Plane, c []candidate) error {
-	const ahead = segment.BufferedViews - 1
-	var views [segment.BufferedViews]codec.View
-	tokens := 0
-	for i := range len(c) + ahead {
-		if i < len(c) {
-			src := s.sources[c[i].source]
-			v, err := src.View(c[i].ord, s.planeOf(c[i], p), &s.buf)
-			if err != nil {
-				return fmt.Errorf("document %q: %w", src.ExternalID(c[i].ord), err)
-			}
-			v.PrefetchCodes()
-			views[i%len(views)] = v
-		}
-		if at := i - 1; at >= 0 && at < len(c) {
-			if v, slot := views[at%len(views)], at%len(views); v.A != nil {
-				s.selected[slot] = s.groups[s.groupOf[c[at].source]].cells.Select(v.Codes, s.selected[slot])
-				v.PrefetchA(s.selected[slot], s.spaces[c[at].source].Codebook.Dim)
-			}
+		if at := i - 1; at >= 0 && at < len(c) && t.prunes(views[at%len(views)]) {
+			s.selectTokens(c[at], views[at%len(views)], at%len(views))
 		}
 		if i < ahead {
 			continue
@@ -409,14 +377,20 @@ func (s *Searcher) scorePruned(ctx context.Context, p codec.Plane, c []candidate
 		slot := (i - ahead) % len(views)
 		scored, v := &c[i-ahead], views[slot]
 		s.scorer.SetCodebook(s.spaces[scored.source].Codebook)
-		if v.A == nil { // of a flat source
-			scored.score = s.scorer.MaxSim(s.planeOf(*scored, p), v)
-		} else {
+		if t.prunes(v) {
 			scored.score = s.scorer.MaxSimOf(v, s.selected[slot])
+		} else {
+			scored.score = s.scorer.MaxSim(s.planeOf(*scored, t.plane), v)
 		}
 		tokens += v.Tokens
 	}
 	return nil
+}
+
+// selectTokens chooses the tokens of a document that are scored.
+func (s *Searcher) selectTokens(c candidate, v codec.View, slot int) {
+	s.selected[slot] = s.groups[s.groupOf[c.source]].cells.Select(v.Codes, s.selected[slot])
+	v.PrefetchA(s.selected[slot], s.spaces[c.source].Codebook.Dim)
 }
 
 // planeOf is plane p where the candidate's source has it.

@@ -1,14 +1,8 @@
-// Command benchmark measures search on a collection with judged queries, or on
-// documents resampled from it: for every profile the recall of the default
-// effort, the time of a query, the size, and nDCG@10. docs/benchmarks.md is
-// made from its output.
+// Command benchmark measures what colbertdb bench does not: with -filters searches
+// that are restricted to a share of the documents, with -batches batches of searches
+// against single ones. docs/benchmarks.md has its output.
 //
-//	go run ./scripts/benchmark -data DIR [-split test] [-queries 100] [-resample 20000 [-tokens 30]] [-filters | -batches]
-//
-// Two words are never mixed: recall@10 is against exact MaxSim of the encoder's
-// float32 vectors, candidate recall@10 against an exact search over the same
-// stored planes. With -filters it measures searches that are restricted to a share
-// of the documents instead, with -batches batches of searches against single ones.
+//	go run ./scripts/benchmark -data DIR [-split test] [-queries 100] [-resample 20000 [-tokens 30]] -filters | -batches
 package main
 
 import (
@@ -16,7 +10,6 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -52,13 +45,17 @@ func main() {
 	filtering := flag.Bool("filters", false, "measure searches with filters")
 	batching := flag.Bool("batches", false, "measure batches of searches")
 	flag.Parse()
-	if err := run(context.Background(), *data, *split, *limit, *resample, *tokens, *filtering, *batching); err != nil {
+	if *filtering == *batching {
+		fmt.Fprintln(os.Stderr, "benchmark: give -filters or -batches; colbertdb bench measures plain searches")
+		os.Exit(2)
+	}
+	if err := run(context.Background(), *data, *split, *limit, *resample, *tokens, *batching); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmark:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir, split string, limit, resample, cut int, filtering, batching bool) error {
+func run(ctx context.Context, dir, split string, limit, resample, cut int, batching bool) error {
 	docs, queries, err := load(ctx, dir)
 	if err != nil {
 		return err
@@ -69,9 +66,6 @@ func run(ctx context.Context, dir, split string, limit, resample, cut int, filte
 	}
 	queries = slices.DeleteFunc(queries, func(q item) bool { return len(qrels[q.id]) == 0 })
 	queries = queries[:min(limit, len(queries))]
-	maps.DeleteFunc(qrels, func(id string, _ map[string]int) bool {
-		return !slices.ContainsFunc(queries, func(q item) bool { return q.id == id })
-	})
 	name := filepath.Base(dir)
 	sources := len(docs)
 	for i := range docs {
@@ -80,7 +74,6 @@ func run(ctx context.Context, dir, split string, limit, resample, cut int, filte
 	if resample > 0 {
 		docs = resampled(docs, resample, cut)
 		name = fmt.Sprintf("%s resampled to %d (synthetic)", name, resample)
-		qrels = nil
 	}
 	tokens := 0
 	for _, d := range docs {
@@ -90,78 +83,7 @@ func run(ctx context.Context, dir, split string, limit, resample, cut int, filte
 	if batching {
 		return batches(ctx, docs, queries)
 	}
-	if filtering {
-		return filters(ctx, docs, queries, sources)
-	}
-	truth, err := exactFloat(ctx, docs, queries)
-	if err != nil {
-		return err
-	}
-	if qrels != nil {
-		run := eval.Run{}
-		for i, q := range queries {
-			run[q.id] = truth[i]
-		}
-		fmt.Printf("float32 vectors, exact search: nDCG@10 %.4f\n\n", eval.Evaluate(qrels, run, k).NDCG)
-	}
-	fmt.Println("| profile | candidate recall@10 | recall@10 | nDCG@10 | exact nDCG@10 | p50 | p95 | exact scan p50 | bytes a token | build |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
-	for _, p := range []engine.Profile{engine.Exact, engine.Balanced, engine.Compact} {
-		if err := measure(ctx, p, docs, queries, qrels, truth); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// measure prints one row.
-func measure(ctx context.Context, p engine.Profile, docs, queries []item, qrels eval.Qrels, truth [][]eval.Scored) error {
-	db, err := engine.OpenMem(nil)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	start := time.Now()
-	col, err := build(ctx, db, docs, engine.CollectionConfig{Dim: docs[0].vectors.Dim, Profile: p})
-	if err != nil {
-		return err
-	}
-	built := time.Since(start)
-	var found, candidates int
-	var times, exactTimes []time.Duration
-	fast, exact := eval.Run{}, eval.Run{}
-	for round := range 2 { // the first warms up
-		times, exactTimes, found, candidates = times[:0], exactTimes[:0], 0, 0
-		for i, q := range queries {
-			res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, Weights: q.weights, K: k})
-			if err != nil {
-				return err
-			}
-			times = append(times, res.Took)
-			fast[q.id] = run10(res)
-			found += overlap(run10(res), truth[i])
-			if round == 0 && i > 20 {
-				continue
-			}
-			full, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, Weights: q.weights, K: k, Exact: true})
-			if err != nil {
-				return err
-			}
-			exactTimes = append(exactTimes, full.Took)
-			exact[q.id] = run10(full)
-			candidates += overlap(run10(res), run10(full))
-		}
-	}
-	n := float64(k * len(queries))
-	info := col.Info()
-	ndcg, exactNDCG := "–", "–"
-	if qrels != nil {
-		ndcg = fmt.Sprintf("%.4f", eval.Evaluate(qrels, fast, k).NDCG)
-		exactNDCG = fmt.Sprintf("%.4f", eval.Evaluate(qrels, exact, k).NDCG)
-	}
-	fmt.Printf("| %s | %.3f | %.3f | %s | %s | %.2f ms | %.2f ms | %.1f ms | %.0f | %.0f s |\n", p, float64(candidates)/n, float64(found)/n,
-		ndcg, exactNDCG, ms(times, 0.5), ms(times, 0.95), ms(exactTimes, 0.5), float64(info.Bytes)/float64(info.Tokens), built.Seconds())
-	return nil
+	return filters(ctx, docs, queries, sources)
 }
 
 func build(ctx context.Context, db *engine.Engine, docs []item, cfg engine.CollectionConfig) (*engine.Collection, error) {
@@ -179,45 +101,6 @@ func build(ctx context.Context, db *engine.Engine, docs []item, cfg engine.Colle
 		}
 	}
 	return col, col.Compact(ctx)
-}
-
-// exactFloat ranks by float32 MaxSim of the originals, kept as float16.
-func exactFloat(ctx context.Context, docs, queries []item) ([][]eval.Scored, error) {
-	db, err := engine.OpenMem(&engine.Options{TrainTokens: math.MaxInt64})
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	col, err := build(ctx, db, docs, engine.CollectionConfig{Dim: docs[0].vectors.Dim, RetainRaw: true})
-	if err != nil {
-		return nil, err
-	}
-	var out [][]eval.Scored
-	for _, q := range queries {
-		res, err := col.Search(ctx, engine.SearchRequest{Vectors: q.vectors, Weights: q.weights, K: k, Exact: true})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, run10(res))
-	}
-	return out, nil
-}
-
-func run10(r *engine.SearchResult) (out []eval.Scored) {
-	for _, h := range r.Hits {
-		out = append(out, eval.Scored{ID: h.ID, Score: float64(h.Score)})
-	}
-	return out
-}
-
-// overlap counts the documents that are in both rankings.
-func overlap(a, b []eval.Scored) (n int) {
-	for _, x := range a {
-		if slices.ContainsFunc(b, func(y eval.Scored) bool { return x.ID == y.ID }) {
-			n++
-		}
-	}
-	return n
 }
 
 func ms(t []time.Duration, q float64) float64 {

@@ -91,6 +91,9 @@ func (s *Set) Add(dir, name, judged string, limit int) error {
 	tokens := 0
 	for _, n := range f.lens {
 		tokens += n
+		if n > 0 { // one of no tokens can never be found: it is left out
+			s.Documents++
+		}
 	}
 	if tokens != h.Shape[0] {
 		return fmt.Errorf("%s counts %d tokens, %s has %d", filepath.Join(dir, docLensFile), tokens, docsFile, h.Shape[0])
@@ -124,7 +127,6 @@ func (s *Set) Add(dir, name, judged string, limit int) error {
 		q.ID = f.prefix + q.ID
 		s.Queries = append(s.Queries, q)
 	}
-	s.Documents += len(f.lens)
 	s.Tokens += int64(tokens)
 	s.folders = append(s.folders, f)
 	return nil
@@ -273,7 +275,7 @@ func (f *folder) read(dim int, yield func(Doc) bool) (err error) {
 	var buf []byte
 	for i, n := range f.lens {
 		if n == 0 {
-			continue // of no tokens: can never be found
+			continue
 		}
 		size := n * dim * f.width
 		if cap(buf) < size {

@@ -120,6 +120,10 @@ func (h *Collection) Bulk(ctx context.Context, o BulkOptions) (*Bulk, error) {
 		return nil, err
 	}
 	c.unref(v)
+	if err := e.fit(ctx, func(o *collection) bool { return o == c }); err != nil {
+		c.unuse()
+		return nil, err
+	}
 	err = e.publishing(ctx, func(ctx context.Context) error {
 		e.commitMu.Lock()
 		e.mu.Lock()

@@ -80,16 +80,11 @@ func (e *Engine) extend(ctx context.Context, c *collection) (err error) {
 	}
 	to := v.space.extended(cb, rt)
 	w := &mergeWork{engine: e, col: c, from: v.space, to: to, trained: to}
-	moved := &moveBuffers{to: to, into: map[*memtable]*memtable{}}
+	moved := &moveBuffers{to: to, indexes: c.declared(), into: map[*memtable]*memtable{}}
 	if err := c.catchUp(ctx, moved); err != nil {
 		return err
 	}
-	return e.publishing(ctx, func(ctx context.Context) error {
-		if c.loading() { // it writes in the space that it found
-			return nil
-		}
-		return w.publish(ctx, moved)
-	})
+	return e.publishing(ctx, func(ctx context.Context) error { return w.publish(ctx, moved) })
 }
 
 // extensionDue reports whether the buffers hold documents of a kind that the
@@ -123,9 +118,10 @@ func (v *version) sampleBuffers(limit int) codec.Matrix {
 			if !m.isLive(ord) {
 				continue
 			}
-			if n++; n%stride == 0 {
+			if n%stride == 0 { // the first, whatever the stride
 				out.Data = append(out.Data, d.op.matrix().Data...)
 			}
+			n++
 		}
 	}
 	return out

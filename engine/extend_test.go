@@ -117,9 +117,8 @@ func TestExtendCodebook(t *testing.T) {
 				t.Fatalf("%d spaces after growth", r.spaces())
 			}
 			r.buffer(4, 40)
-			if r.e.opts.DriftTokens = 4; r.h.Info().CodebookID == 3 {
-				r.extend()
-			}
+			r.e.opts.DriftTokens = 4
+			r.extend()
 			r.check()
 			r.reopen(fs, cfg)
 			r.check()
@@ -177,6 +176,91 @@ func TestTrainingOvertakenByAnExtension(t *testing.T) {
 		r.check()
 		r.must(r.e.Close())
 	}
+}
+
+// load opens a load and returns what adds documents to it.
+func (r *roll) load() (*Bulk, func(domain uint64, n int)) {
+	r.t.Helper()
+	l, err := r.h.Bulk(context.Background(), BulkOptions{})
+	r.must(err)
+	return l, func(domain uint64, n int) {
+		r.t.Helper()
+		for range n {
+			d := r.document(domain, fmt.Sprintf("l%d-%03d", domain, r.next))
+			r.next++
+			r.model[d.ID] = d
+			r.must(l.Add(context.Background(), d))
+		}
+	}
+}
+
+// A load writes in the space that it found. A training that was begun before the
+// load was opened must not take that space away: it is dropped.
+func TestTrainingOvertakenByALoad(t *testing.T) {
+	for _, due := range []training{trainRouting, trainCodec} {
+		fs, cfg := crashmem.New(), CollectionConfig{Profile: Exact}
+		r := newRoll(t, fs, cfg)
+		r.write(1, 150)
+		r.train()
+		r.finish()
+		v := r.acquire()
+		tokens := v.liveTokens()
+		sample, _, err := v.sample(context.Background(), r.e.opts.TrainSample, tokens)
+		r.must(err)
+		load, add := r.load()
+		before := r.h.c.space()
+		r.must(r.e.background(context.Background(), func(ctx context.Context) error {
+			return r.e.trainOn(ctx, r.h.c, v, due, sample, codec.TrainOptions{TotalTokens: tokens})
+		}))
+		r.h.c.release(v)
+		if now := r.h.c.space(); now != before {
+			t.Errorf("training %d replaced versions %v by %v under a load", due, before.versions(), now.versions())
+		}
+		r.finish()
+		add(2, 60)
+		r.must(load.Commit(context.Background()))
+		r.must(load.Close())
+		r.check()
+		r.reopen(fs, cfg)
+		r.check()
+		r.must(r.e.Close())
+	}
+}
+
+// A load publishes a segment in the midst of those that a merge was planned for.
+func TestLoadBetweenPlanAndMerge(t *testing.T) {
+	fs, cfg := crashmem.New(), CollectionConfig{Profile: Exact}
+	r := newRoll(t, fs, cfg)
+	r.write(1, 150)
+	r.train()
+	r.finish()
+	load, add := r.load()
+	add(2, 30)
+	for domain := uint64(3); domain <= 4; domain++ {
+		r.buffer(domain, 20)
+		r.must(r.h.Flush(context.Background()))
+	}
+	v := r.acquire()
+	planned := len(v.segs)
+	r.must(load.Commit(context.Background()))
+	r.must(load.Close())
+	loaded := slices.DeleteFunc(r.ids(), func(id segment.ID) bool {
+		return slices.ContainsFunc(v.segs, func(s segView) bool { return s.Meta().ID == id })
+	})
+	r.must(r.e.background(context.Background(), func(ctx context.Context) error {
+		return r.e.perform(ctx, r.h.c, v, []compaction.Task{{From: planned - 2, To: planned, Reason: compaction.ReasonCompact}})
+	}))
+	r.h.c.release(v)
+	ids := r.ids()
+	if len(loaded) != 1 || !slices.Contains(ids, loaded[0]) || len(ids) != planned {
+		t.Errorf("segments %v, loaded was %v: it was merged in place of another", ids, loaded)
+	}
+	r.check()
+	r.must(r.h.Compact(context.Background()))
+	r.check()
+	r.reopen(fs, cfg)
+	r.check()
+	r.must(r.e.Close())
 }
 
 // Where originals are kept nothing is lost, and codebooks are not extended.

@@ -42,11 +42,11 @@ func (e *Engine) mergeDue(ctx context.Context, c *collection) error {
 			return err
 		}
 		tasks := c.plan(v, compaction.Plan)
-		c.release(v)
-		if len(tasks) == 0 {
-			return nil
+		if len(tasks) > 0 {
+			err = e.perform(ctx, c, v, tasks[:1])
 		}
-		if err := e.perform(ctx, c, tasks[:1]); err != nil {
+		c.release(v)
+		if err != nil || len(tasks) == 0 {
 			return err
 		}
 	}
@@ -55,26 +55,20 @@ func (e *Engine) mergeDue(ctx context.Context, c *collection) error {
 	return nil
 }
 
-// perform carries out tasks of one plan, its merges in one step. The caller
-// holds Engine.bg.
-func (e *Engine) perform(ctx context.Context, c *collection, tasks []compaction.Task) error {
+// perform carries out tasks of one plan, its merges in one step. v is the version
+// that was planned: a load may put segments between its meanwhile. The caller holds
+// v and Engine.bg.
+func (e *Engine) perform(ctx context.Context, c *collection, v *version, tasks []compaction.Task) error {
 	var merges []compaction.Task
 	for _, t := range tasks {
 		if t.Reason != compaction.ReasonRouting {
 			merges = append(merges, t)
 		}
 	}
-	if len(merges) < len(tasks) {
-		v, err := c.acquire() // the plan's: rerouting moves no segment to another place
-		if err != nil {
-			return err
-		}
-		defer c.release(v)
-		for _, t := range tasks {
-			if t.Reason == compaction.ReasonRouting {
-				if err := e.reroute(ctx, c, v.segs[t.From]); err != nil {
-					return err
-				}
+	for _, t := range tasks {
+		if t.Reason == compaction.ReasonRouting {
+			if err := e.reroute(ctx, c, v, v.segs[t.From]); err != nil {
+				return err
 			}
 		}
 	}
@@ -86,7 +80,7 @@ func (e *Engine) perform(ctx context.Context, c *collection, tasks []compaction.
 			return err
 		}
 	}
-	return e.replace(ctx, c, merges, nil, nil)
+	return e.replace(ctx, c, v, merges, nil)
 }
 
 // compact merges the whole collection. The caller holds Engine.bg.
@@ -105,11 +99,12 @@ func (e *Engine) compact(ctx context.Context, c *collection) error {
 			bytes += liveBytes(s)
 		}
 	}
-	c.release(v)
 	if len(tasks) > 1 && e.disk.merge(ctx, bytes) != nil {
+		c.release(v)
 		return e.compactInSteps(ctx, c, len(tasks))
 	}
-	return e.perform(ctx, c, tasks)
+	defer c.release(v)
+	return e.perform(ctx, c, v, tasks)
 }
 
 // compactInSteps merges the whole collection where the disk has no room for all
@@ -129,11 +124,11 @@ func (e *Engine) compactInSteps(ctx context.Context, c *collection, steps int) e
 			return n
 		}
 		slices.SortStableFunc(tasks, func(a, b compaction.Task) int { return cmp.Compare(live(a), live(b)) })
-		c.release(v)
-		if len(tasks) == 0 {
-			return nil
+		if len(tasks) > 0 {
+			err = e.perform(ctx, c, v, tasks[:1])
 		}
-		if err := e.perform(ctx, c, tasks[:1]); err != nil {
+		c.release(v)
+		if err != nil || len(tasks) == 0 {
 			return err
 		}
 		if err := e.exciseObsolete(ctx); err != nil {
@@ -188,30 +183,22 @@ func (v *version) metas() []compaction.Meta {
 	return out
 }
 
-// replace runs merges and publishes them together. With to set, which was trained
-// on documents in the space from, that becomes the collection's current space in
-// the same step, and its buffers move there; with the first codebook, all its
-// segments do. It is dropped where the codebook has been extended since: their
-// versions bear the same numbers. Seals and writes go on until the last step. The
-// caller holds Engine.bg.
-func (e *Engine) replace(ctx context.Context, c *collection, tasks []compaction.Task, from, to *space) (err error) {
+// replace runs merges of a version's segments and publishes them together. With to
+// set, which was trained on documents of that version, that becomes the
+// collection's current space in the same step, and its buffers move there; with the
+// first codebook, all its segments do. A training is dropped where the collection
+// has moved to another space since, whose versions bear the same numbers, and where
+// a load writes in the one that there is. Seals and writes go on until the last
+// step. The caller holds v and Engine.bg.
+func (e *Engine) replace(ctx context.Context, c *collection, v *version, tasks []compaction.Task, to *space) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.alive, cancel)()
-	v, err := c.acquire()
-	if err != nil {
-		return err
-	}
-	defer c.release(v)
 	if err := c.alive.Err(); err != nil { // v may be the empty one of a dropped collection
 		return err
 	}
 	w := &mergeWork{engine: e, col: c, from: v.space, to: v.space, trained: to}
 	if to != nil {
-		if v.space != from {
-			e.markMergeable([]*collection{c}) // another training looks at it anew
-			return nil
-		}
 		w.to, w.first = to, !v.space.coded()
 	}
 	defer e.merging(c, v, tasks, &w.all)(&err)
@@ -313,7 +300,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 	}
 	now := c.space()
 	if w.trained != nil {
-		if now != w.from { // extended meanwhile: another training looks at it anew
+		if now != w.from || !w.first && c.loading() { // another training looks at it anew
 			e.markMergeable([]*collection{c})
 			return nil
 		}

@@ -122,8 +122,12 @@ func (p *purge) run(ctx context.Context) error {
 		return err
 	}
 	e := p.e
+	ours := func(c *collection) bool { return c == p.c }
+	if err := e.fit(ctx, ours); err != nil {
+		return err
+	}
 	err := e.publishing(ctx, func(ctx context.Context) error {
-		if err := e.sealAndRotate(ctx, func(c *collection) bool { return c == p.c }, true); err != nil {
+		if err := e.sealAndRotate(ctx, ours, true); err != nil {
 			return err
 		}
 		return p.eraseLog(ctx)
@@ -185,11 +189,9 @@ func (p *purge) rewrite(ctx context.Context) error {
 			tasks = append(tasks, compaction.Task{From: i, To: i + 1, Reason: reasonPurge})
 		}
 	}
-	p.c.release(v)
-	// One after the other: a merge keeps the order of segments, or drops an empty
-	// one, which moves those behind it.
-	for i := len(tasks) - 1; i >= 0; i-- {
-		if err := p.e.replace(ctx, p.c, tasks[i:i+1], nil, nil); err != nil {
+	defer p.c.release(v)
+	for i := range tasks {
+		if err := p.e.replace(ctx, p.c, v, tasks[i:i+1], nil); err != nil {
 			return err
 		}
 		p.result.Segments++

@@ -24,16 +24,12 @@ import (
 // may go from there while searches still use them. A crash before P3 or P5
 // leaves postings that the record does not name; the next open excises them.
 
-// reroute moves a segment of the current version. The caller holds Engine.bg.
-func (e *Engine) reroute(ctx context.Context, c *collection, s segView) (err error) {
+// reroute moves a segment of a version to its space. The caller holds v and
+// Engine.bg.
+func (e *Engine) reroute(ctx context.Context, c *collection, v *version, s segView) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.alive, cancel)()
-	v, err := c.acquire()
-	if err != nil {
-		return err
-	}
-	defer c.release(v)
 	id, to := s.Meta().ID, v.space
 	defer func() {
 		if err != nil {

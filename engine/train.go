@@ -68,7 +68,7 @@ func (e *Engine) trainOn(ctx context.Context, c *collection, v *version, due tra
 			tasks = append(tasks, compaction.Task{From: i, To: i + 1, Reason: compaction.ReasonTrain})
 		}
 	}
-	return e.replace(ctx, c, tasks, v.space, v.space.with(cb, rt))
+	return e.replace(ctx, c, v, tasks, v.space.with(cb, rt))
 }
 
 // trainingDue decides what a version of a collection calls for. While segments

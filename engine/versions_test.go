@@ -131,12 +131,12 @@ func (r *roll) step() (reason compaction.Reason, ok bool) {
 	err := r.e.background(context.Background(), func(ctx context.Context) error {
 		v := r.acquire()
 		tasks := compaction.Plan(v.metas(), r.h.c.compactionOptions(v.space))
-		r.h.c.release(v)
+		defer r.h.c.release(v)
 		if len(tasks) == 0 {
 			return nil
 		}
 		reason, ok = tasks[0].Reason, true
-		return r.e.perform(ctx, r.h.c, tasks[:1])
+		return r.e.perform(ctx, r.h.c, v, tasks[:1])
 	})
 	r.must(err)
 	return reason, ok

@@ -24,8 +24,10 @@ func SearchBatch(ctx context.Context, searchers []*Searcher, queries []*codec.Qu
 		}
 	}()
 	for i, s := range searchers[:len(queries)] {
-		b.runs[i] = batchRun{s: s, q: queries[i]}
-		if err := s.begin(sources, params[i]); err != nil {
+		b.runs[i] = batchRun{s: s, q: queries[i], alone: params[i].GroupBy != ""}
+	}
+	for i, r := range b.runs {
+		if err := r.s.begin(sources, params[i]); err != nil {
 			return nil, batchError(i, err)
 		}
 	}
@@ -63,7 +65,14 @@ type batchRun struct {
 	q     *codec.Query
 	tiers []tier
 	found []candidate
+	// alone: it is searched by itself after the others. Grouped searches look
+	// deeper after they have seen attributes; others are beyond scannedTogether.
+	alone bool
 }
+
+// scannedTogether bounds the documents that exhaustive searches of a batch score in
+// one pass, all counted: each takes about 50 bytes.
+var scannedTogether = 1 << 20
 
 // tablesAtOnce is the number of searches that probe together. Each fills in a table
 // of cells, 128 KB at 4,096 of them: as many as the second cache holds.
@@ -75,19 +84,16 @@ type batchJob struct {
 	run, at     int // candidate of a run
 }
 
-// grouped searches look deeper after they have seen attributes: they run alone.
-func (r *batchRun) grouped() bool { return r.s.p.GroupBy != "" }
-
 // allow evaluates each filter once.
 func (b *batch) allow(ctx context.Context) error {
 	for i := range b.runs {
 		s := b.runs[i].s
 		s.scorer.Reset(b.runs[i].q, nil)
-		if b.runs[i].grouped() {
+		if b.runs[i].alone {
 			continue
 		}
 		same := slices.IndexFunc(b.runs[:i], func(o batchRun) bool {
-			return !o.grouped() && o.s.p.Filter == s.p.Filter && o.s.p.Explain == s.p.Explain
+			return !o.alone && o.s.p.Filter == s.p.Filter && o.s.p.Explain == s.p.Explain
 		})
 		if same < 0 {
 			if err := s.allow(ctx); err != nil {
@@ -104,11 +110,16 @@ func (b *batch) allow(ctx context.Context) error {
 // candidates finds those of every search.
 func (b *batch) candidates(ctx context.Context) error {
 	var probing []int
+	room := scannedTogether
 	for i := range b.runs {
 		r := &b.runs[i]
 		switch {
-		case r.grouped():
+		case r.alone:
 		case r.s.exhaustive(r.s.p.K):
+			if room -= r.s.matches; room < 0 {
+				r.alone = true
+				continue
+			}
 			r.scan()
 		default:
 			probing = append(probing, i)
@@ -258,7 +269,7 @@ func (b *batch) scoreOne(j *batchJob, t int, v codec.View) {
 // result is what one search found.
 func (r *batchRun) result(ctx context.Context, sources []Source, p Params) (*Result, error) {
 	s := r.s
-	if r.grouped() {
+	if r.alone {
 		res, err := s.Search(ctx, r.q, sources, p)
 		if err == nil {
 			res.Stages = nil

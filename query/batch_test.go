@@ -57,7 +57,12 @@ func TestBatchIsSearches(t *testing.T) {
 				params, searchers = append(params, p), append(searchers, NewSearcher())
 			}
 			srcs := c.make()
-			for round := range 2 { // with memory of the round before
+			bound := scannedTogether
+			defer func() { scannedTogether = bound }()
+			for round := range 3 { // with memory of the round before; the last with room for one scan
+				if round == 2 {
+					scannedTogether = 1000
+				}
 				got, err := SearchBatch(ctx, searchers, queries, srcs, params)
 				if err != nil {
 					t.Fatal(err)
@@ -92,6 +97,9 @@ func TestBatchErrors(t *testing.T) {
 	queries := []*codec.Query{testQuery(t, r, 3), testQuery(t, r, 3)}
 	searchers := []*Searcher{NewSearcher(), NewSearcher()}
 	if _, err := SearchBatch(context.Background(), searchers, queries, srcs, []Params{{}, {K: -1}}); !errors.Is(err, ErrInvalid) || err.Error() != fmt.Sprintf("search 1 of the batch: %v: K is -1, it must be 1 to %d", ErrInvalid, MaxK) {
+		t.Error(err)
+	}
+	if _, err := SearchBatch(context.Background(), searchers, queries, srcs, []Params{{K: -1}, {}}); !errors.Is(err, ErrInvalid) {
 		t.Error(err)
 	}
 	canceled, cancel := context.WithCancel(context.Background())

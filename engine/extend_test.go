@@ -152,6 +152,7 @@ func TestTrainingOvertakenByAnExtension(t *testing.T) {
 		r.write(1, 150)
 		r.train()
 		r.finish()
+		r.must(r.h.Flush(context.Background())) // a buffer of 50 would be sealed at any time
 		r.buffer(2, 48)
 		v := r.acquire()
 		tokens := v.liveTokens()

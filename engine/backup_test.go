@@ -131,14 +131,16 @@ func TestDamagedBackup(t *testing.T) {
 			t.Errorf("%s: open: %v", what, err)
 		}
 	}
-	for i := range 500 {
-		at := i // the header whole, then anywhere
-		if i >= 100 {
-			at = r.IntN(len(b))
-		}
+	flip := func(bit int) {
 		bad := slices.Clone(b)
-		bad[at] ^= 1 << r.IntN(8)
-		try(fmt.Sprintf("byte %d of %d", at, len(b)), bad)
+		bad[bit/8] ^= 1 << (bit % 8)
+		try(fmt.Sprintf("bit %d of byte %d of %d", bit%8, bit/8, len(b)), bad)
+	}
+	for bit := range 8 * 32 { // the header, which has no checksum, and what follows it
+		flip(bit)
+	}
+	for range 400 {
+		flip(r.IntN(8 * len(b)))
 	}
 	for range 60 {
 		n := r.IntN(len(b))

@@ -116,7 +116,10 @@ func newBackupReader(r io.Reader) (*backupReader, error) {
 	if string(head[:4]) != backupMagic {
 		return nil, b.damaged(0, "header", fmt.Errorf("does not start with %q: not a backup", backupMagic))
 	}
-	if v := binary.LittleEndian.Uint16(head[4:]); v > backupVersion {
+	switch v := binary.LittleEndian.Uint16(head[4:]); {
+	case v == 0: // there has never been one
+		return nil, b.damaged(4, "header", errors.New("version 0"))
+	case v > backupVersion:
 		return nil, fmt.Errorf("%w: backup of version %d, this program reads up to %d", ErrFormatTooNew, v, backupVersion)
 	}
 	n := binary.LittleEndian.Uint64(head[8:])

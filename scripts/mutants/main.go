@@ -70,6 +70,7 @@ func try(bin, bug string) (out []byte, took time.Duration, failed bool) {
 
 var (
 	testName = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	hanging  = regexp.MustCompile(`(?m)^\s*running tests:\s+(Test\w+)`)
 	runCount = regexp.MustCompile(`run (\d+)`)
 )
 
@@ -78,6 +79,8 @@ func found(out []byte) (by, runs string) {
 	by, runs = "a crash", "1"
 	if m := testName.FindSubmatch(out); m != nil {
 		by = string(m[1])
+	} else if m := hanging.FindSubmatch(out); m != nil {
+		by = string(m[1]) + ", which waits for ever"
 	}
 	if m := runCount.FindSubmatch(out); m != nil {
 		runs = string(m[1])

@@ -27,6 +27,10 @@ import (
 // files have not the sizes that its descriptor says. Opened for writing, a
 // checkpoint becomes a store like any other: the descriptor goes.
 
+// ReadCheckpoint reads the descriptor of the checkpoint in a folder; fs.ErrNotExist
+// where it is none.
+func ReadCheckpoint(dir string) (*Descriptor, error) { return readDescriptor(vfs.Default, dir) }
+
 // Checkpoint writes to the folder dir, which must not exist or be empty, what the
 // store holds: every change that was acknowledged before the call, and none that
 // starts after it returned. Files are shared by hard links where the file

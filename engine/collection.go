@@ -324,6 +324,10 @@ func (h *Collection) Name() string { return h.c.title() }
 // Encoder returns the encoder attached to this handle, nil without one.
 func (h *Collection) Encoder() encoder.Encoder { return h.enc }
 
+// Model names the model that the collection was made with, nil for one of vectors
+// from the caller. Unlike Info it costs nothing.
+func (h *Collection) Model() *Model { return h.c.config.Model }
+
 // Upsert stores documents, replacing those of the same id, in one step: all or
 // none, durable as Options.Sync says and visible to every search that starts
 // after it returns. Where an id occurs twice, the last wins. It returns the

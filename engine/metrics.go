@@ -117,6 +117,10 @@ func (m *Metrics) WriteAmplification() float64 {
 	return float64(int64(m.LogBytes)+m.Seal.BytesOut+m.Merge.BytesOut+int64(m.PebbleBytes)) / float64(m.UserBytes)
 }
 
+// Poisoned is why the store takes no more writes, nil while it takes them. Unlike
+// Metrics it costs nothing.
+func (e *Engine) Poisoned() error { return e.guard.check(nil) }
+
 // Metrics returns the store's metrics. It reads counters and metadata, never
 // documents, and holds no lock for longer than it takes to copy them.
 func (e *Engine) Metrics() Metrics {

@@ -51,8 +51,12 @@ func Kernels() string { return codec.Kernels() }
 // say where they are. Package query/filter has the language.
 func ParseFilter(s string) (*Filter, error) { return filter.Parse(s) }
 
-// ErrFilter is wrapped by every error about a filter's form.
-var ErrFilter = filter.ErrInvalid
+// ErrFilter is wrapped by every error about a filter's form, ErrSearch by those
+// about the numbers of a search.
+var (
+	ErrFilter = filter.ErrInvalid
+	ErrSearch = query.ErrInvalid
+)
 
 // ParseEffort reads "fast", "default", "high" or "full".
 func ParseEffort(s string) (Effort, error) { return query.ParseEffort(s) }

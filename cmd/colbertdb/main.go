@@ -38,6 +38,9 @@ type commandLine struct {
 	Delete     deleteCmd     `cmd:"" help:"Delete documents, or what an input brought."`
 	Attributes attributesCmd `cmd:"" help:"List the attribute indexes of a collection, make or drop some."`
 	Purge      purgeCmd      `cmd:"" help:"Delete documents and erase their bytes from every file of the store."`
+	Serve      serveCmd      `cmd:"" help:"Serve the store over HTTP."`
+	Config     configCmd     `cmd:"" help:"Print the configuration that serve would run with."`
+	Key        keyCmd        `cmd:"" help:"Make a key for clients of serve."`
 	Stats      statsCmd      `cmd:"" help:"Print the collections and their sizes."`
 	Compact    compactCmd    `cmd:"" help:"Merge segments and reclaim deleted space."`
 	Reindex    reindexCmd    `cmd:"" help:"Re-encode a collection with another model while it serves, and switch to it."`
@@ -120,6 +123,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(helpShown(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Configuration(readConfig),
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "colbertdb:", err)

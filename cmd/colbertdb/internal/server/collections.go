@@ -1,0 +1,227 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/wire"
+)
+
+// sees reports whether the request's key may know of a collection.
+func (q *request) sees(name string) bool { return q.allowed == nil || slices.Contains(q.allowed, name) }
+
+func listCollections(q *request) error {
+	out := wire.Collections{Collections: []wire.Collection{}, Aliases: []wire.Alias{}}
+	for _, info := range q.s.db.Collections() {
+		if q.sees(info.Name) {
+			out.Collections = append(out.Collections, wire.CollectionOf(&info))
+		}
+	}
+	for _, a := range q.s.db.Aliases() {
+		if q.sees(a.Name) {
+			out.Aliases = append(out.Aliases, wire.Alias(a))
+		}
+	}
+	q.json(http.StatusOK, out)
+	return nil
+}
+
+// createCollection makes a collection, or finds the one of equal configuration.
+func createCollection(q *request) error {
+	var c wire.CollectionConfig
+	if q.r.ContentLength != 0 {
+		if err := q.readJSON(&c, true); err != nil {
+			return err
+		}
+	}
+	cfg := engine.CollectionConfig{Dim: c.Dim, RetainRaw: c.RetainRaw}
+	var err error
+	if cfg.Profile, err = engine.ParseProfile(cmp.Or(c.Profile, engine.Exact.String())); err != nil {
+		return unprocessable("profile %.40q: use exact, balanced or compact", c.Profile)
+	}
+	switch {
+	case c.Model != "":
+		if cfg.Encoder = q.s.models.find(c.Model); cfg.Encoder == nil {
+			return unprocessable("model %.80q is not one of this server: GET /v1/models lists them", c.Model)
+		}
+	case c.Dim == 0:
+		if cfg.Encoder = q.s.models.standard; cfg.Encoder == nil {
+			return unprocessable("the server has no model: give dim, for a collection of vectors")
+		}
+	}
+	if _, err = q.s.db.Collection(q.collection); err == nil {
+		q.detail = append(q.detail, "existed", true)
+	}
+	existed := err == nil
+	col, err := q.s.db.CreateCollection(q.r.Context(), q.collection, cfg)
+	if err != nil {
+		return err
+	}
+	if (col.Model() == nil) != (cfg.Encoder == nil) {
+		return fmt.Errorf("%w: %q has the model %s", engine.ErrCollectionExists, q.collection, modelName(col.Model()))
+	}
+	info := col.Info()
+	status := http.StatusCreated
+	if existed {
+		status = http.StatusOK
+	}
+	q.json(status, wire.CollectionOf(&info))
+	return nil
+}
+
+func modelName(m *engine.Model) string {
+	if m == nil {
+		return "none: it takes vectors"
+	}
+	return m.Name
+}
+
+func getCollection(q *request) error {
+	col, err := q.s.db.Collection(q.collection)
+	if err != nil {
+		return q.hideNames(err)
+	}
+	info := col.Info()
+	q.json(http.StatusOK, wire.CollectionOf(&info))
+	return nil
+}
+
+// hideNames takes the names of other collections out of an error for a key that is
+// limited to some.
+func (q *request) hideNames(err error) error {
+	if q.allowed != nil {
+		return failf(http.StatusNotFound, "collection_not_found", "collection %.80q not found", q.collection)
+	}
+	return err
+}
+
+func dropCollection(q *request) error {
+	if err := q.s.db.DropCollection(q.r.Context(), q.collection); err != nil {
+		return err
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func collectionStats(q *request) error {
+	col, err := q.s.db.Collection(q.collection)
+	if err != nil {
+		return err
+	}
+	i := col.Info()
+	out := wire.CollectionStats{
+		Collection: wire.CollectionOf(&i), Cells: i.Cells, Centroids: i.Centroids, Tiers: i.Tiers, Columns: i.Columns, Debt: i.Debt,
+	}
+	if i.Segments > 0 && i.Buffered == 0 && i.Deleted == 0 && i.Tokens > 0 {
+		out.BytesPerToken = float64(i.Bytes) / float64(i.Tokens)
+	}
+	if out.Indexes, err = indexesOf(col); err != nil {
+		return err
+	}
+	q.json(http.StatusOK, out)
+	return nil
+}
+
+// compactCollection answers when the merges are done; who cannot wait goes away,
+// and they end.
+func compactCollection(q *request) error {
+	col, err := q.s.db.Collection(q.collection)
+	if err != nil {
+		return err
+	}
+	if err := col.Compact(q.r.Context()); err != nil {
+		return err
+	}
+	info := col.Info()
+	q.json(http.StatusOK, wire.CollectionOf(&info))
+	return nil
+}
+
+func indexesOf(col *engine.Collection) ([]wire.Index, error) {
+	all, err := col.AttributeIndexes()
+	out := make([]wire.Index, 0, len(all))
+	for _, x := range all {
+		out = append(out, wire.Index{Path: x.Path, Segments: x.Segments, Indexed: x.Indexed, Values: x.Values, Bytes: x.Bytes})
+	}
+	return out, err
+}
+
+func listIndexes(q *request) error {
+	col, err := q.s.db.Collection(q.collection)
+	if err != nil {
+		return err
+	}
+	out, err := indexesOf(col)
+	if err != nil {
+		return err
+	}
+	q.json(http.StatusOK, wire.Indexes{Indexes: out})
+	return nil
+}
+
+// changeIndexes declares or drops the indexes that the body names.
+func (q *request) changeIndexes(change func(col *engine.Collection, paths []string) error) error {
+	var body wire.Paths
+	if err := q.readJSON(&body, true); err != nil {
+		return err
+	}
+	if len(body.Paths) == 0 || len(body.Paths) > engine.MaxAttributeIndexes {
+		return unprocessable("paths: give 1 to %d names of attributes", engine.MaxAttributeIndexes)
+	}
+	col, err := q.s.db.Collection(q.collection)
+	if err != nil {
+		return err
+	}
+	if err := change(col, body.Paths); err != nil {
+		return err
+	}
+	return listIndexes(q)
+}
+
+// makeIndexes answers when every segment has them.
+func makeIndexes(q *request) error {
+	return q.changeIndexes(func(col *engine.Collection, paths []string) error {
+		return col.IndexAttributes(q.r.Context(), paths...)
+	})
+}
+
+func dropIndexes(q *request) error {
+	return q.changeIndexes(func(col *engine.Collection, paths []string) error {
+		return col.DropAttributeIndexes(q.r.Context(), paths...)
+	})
+}
+
+func listAliases(q *request) error {
+	out := []wire.Alias{}
+	for _, a := range q.s.db.Aliases() {
+		if q.sees(a.Name) {
+			out = append(out, wire.Alias(a))
+		}
+	}
+	q.json(http.StatusOK, map[string][]wire.Alias{"aliases": out})
+	return nil
+}
+
+func setAlias(q *request) error {
+	var body wire.SetAlias
+	if err := q.readJSON(&body, true); err != nil {
+		return err
+	}
+	name := q.r.PathValue("a")
+	if err := q.s.db.SetAlias(q.r.Context(), name, body.Collection); err != nil {
+		return err
+	}
+	q.json(http.StatusOK, wire.Alias{Name: name, Collection: body.Collection})
+	return nil
+}
+
+func dropAlias(q *request) error {
+	if err := q.s.db.DropAlias(q.r.Context(), q.r.PathValue("a")); err != nil {
+		return err
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+	return nil
+}

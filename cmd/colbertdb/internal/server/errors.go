@@ -1,0 +1,101 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/colbertdb-go/colbertdb/internal/wire"
+)
+
+// failure is an error with the answer that it gets.
+type failure struct {
+	status  int
+	kind    string
+	message string
+	retry   int // seconds, for Retry-After; 0: none
+}
+
+func (f *failure) Error() string { return f.message }
+
+func failf(status int, kind, format string, args ...any) *failure {
+	return &failure{status: status, kind: kind, message: fmt.Sprintf(format, args...)}
+}
+
+func badRequest(format string, args ...any) *failure {
+	return failf(http.StatusBadRequest, "bad_request", format, args...)
+}
+
+func unprocessable(format string, args ...any) *failure {
+	return failf(http.StatusUnprocessableEntity, "invalid", format, args...)
+}
+
+func tooLarge(format string, args ...any) *failure {
+	return failf(http.StatusRequestEntityTooLarge, "too_large", format, args...)
+}
+
+var (
+	errOverloaded = &failure{http.StatusTooManyRequests, "overloaded", "too many requests are at work; try again", 1}
+	errMemory     = &failure{http.StatusTooManyRequests, "overloaded", "the bodies of running requests take all the memory that they may; try again", 1}
+	errDraining   = &failure{http.StatusServiceUnavailable, "shutting_down", "the server is shutting down", 1}
+	errInternal   = &failure{status: http.StatusInternalServerError, kind: "internal", message: "internal error; the server's log has it by the request id"}
+)
+
+// failureOf is the answer to any error.
+func failureOf(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	status, kind, known := wire.KindOf(err)
+	if !known {
+		return errInternal
+	}
+	f = &failure{status: status, kind: kind, message: err.Error()}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		f.retry = 1
+	}
+	return f
+}
+
+// wireError is an error as a body tells it.
+func (q *request) wireError(err error) wire.Error {
+	f := failureOf(err)
+	e := wire.NewError(f.status, f.kind, f.message)
+	e.RequestID = q.id
+	return e
+}
+
+// fail answers with an error, unless an answer has begun.
+func (q *request) fail(err error) {
+	f := failureOf(err)
+	q.err = err
+	if q.w.status != 0 {
+		return // the client sees that the answer ends too early
+	}
+	if f.retry > 0 {
+		q.w.Header().Set("Retry-After", strconv.Itoa(f.retry))
+	}
+	q.json(f.status, q.wireError(err))
+}
+
+// json answers with a value.
+func (q *request) json(status int, v any) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		q.err = err
+		b.Reset()
+		b.WriteString(`{"message":"internal error","error":"internal error","detail":"internal error","error_type":"internal","code":500}`)
+		status = http.StatusInternalServerError
+	}
+	h := q.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	q.w.WriteHeader(status)
+	_, _ = q.w.Write(b.Bytes())
+}

@@ -1,0 +1,118 @@
+package wire
+
+import "github.com/colbertdb-go/colbertdb/engine"
+
+// CollectionConfig is the body of PUT /v1/collections/{c}. Without dim and model a
+// collection has the server's default model; with dim alone it takes vectors only.
+type CollectionConfig struct {
+	Dim       int    `json:"dim,omitempty"`
+	Profile   string `json:"profile,omitempty"` // exact, balanced or compact
+	RetainRaw bool   `json:"retain_raw,omitempty"`
+	Model     string `json:"model,omitempty"` // one of GET /v1/models
+}
+
+// Collection describes a collection.
+type Collection struct {
+	Name           string        `json:"name"`
+	Dim            int           `json:"dim"`
+	Profile        string        `json:"profile"`
+	RetainRaw      bool          `json:"retain_raw"`
+	Model          *engine.Model `json:"model,omitempty"`
+	Documents      int64         `json:"documents"`
+	Tokens         int64         `json:"tokens"`
+	Buffered       int64         `json:"buffered"`
+	Deleted        int64         `json:"deleted"`
+	Segments       int           `json:"segments"`
+	Bytes          int64         `json:"bytes"`
+	Representation string        `json:"representation"` // the plane that decides scores
+	Seq            uint64        `json:"seq"`
+	ReindexOf      string        `json:"reindex_of,omitempty"`
+}
+
+// CollectionOf describes a collection.
+func CollectionOf(i *engine.CollectionInfo) Collection {
+	return Collection{
+		Name: i.Name, Dim: i.Dim, Profile: i.Profile.String(), RetainRaw: i.RetainRaw, Model: i.Model, Documents: i.Documents,
+		Tokens: i.Tokens, Buffered: i.Buffered, Deleted: i.Deleted, Segments: i.Segments, Bytes: i.Bytes,
+		Representation: i.Representation, Seq: i.LastSeq, ReindexOf: i.ReindexOf,
+	}
+}
+
+// Info is the engine's description, as far as it is told.
+func (c *Collection) Info() (engine.CollectionInfo, error) {
+	profile, err := engine.ParseProfile(c.Profile)
+	return engine.CollectionInfo{
+		Name: c.Name, Dim: c.Dim, Profile: profile, RetainRaw: c.RetainRaw, Model: c.Model, Documents: c.Documents,
+		Tokens: c.Tokens, Buffered: c.Buffered, Deleted: c.Deleted, Segments: c.Segments, Bytes: c.Bytes,
+		Representation: c.Representation, LastSeq: c.Seq, ReindexOf: c.ReindexOf,
+	}, err
+}
+
+// Collections answers GET /v1/collections.
+type Collections struct {
+	Collections []Collection `json:"collections"`
+	Aliases     []Alias      `json:"aliases"`
+}
+
+// Alias is a name that leads to a collection.
+type Alias struct {
+	Name       string `json:"name"`
+	Collection string `json:"collection"`
+	Previous   string `json:"previous,omitempty"`
+}
+
+// SetAlias is the body of PUT /v1/aliases/{a}.
+type SetAlias struct {
+	Collection string `json:"collection"`
+}
+
+// CollectionStats answers GET …/stats.
+type CollectionStats struct {
+	Collection
+	Cells         int                 `json:"cells"`
+	Centroids     int                 `json:"centroids"`
+	BytesPerToken float64             `json:"bytes_per_token,omitempty"`
+	Tiers         []engine.TierInfo   `json:"tiers,omitempty"`
+	Columns       []engine.ColumnInfo `json:"columns,omitempty"`
+	Debt          engine.Debt         `json:"debt"`
+	Indexes       []Index             `json:"attribute_indexes,omitempty"`
+}
+
+// Index describes an attribute index.
+type Index struct {
+	Path     string `json:"path"`
+	Segments int    `json:"segments"`
+	Indexed  int    `json:"indexed"` // of the segments
+	Values   int64  `json:"values"`
+	Bytes    int64  `json:"bytes"`
+}
+
+// Indexes answers GET …/indexes, and with paths alone is the body of POST.
+type Indexes struct {
+	Indexes []Index `json:"indexes"`
+}
+
+// Paths names attributes.
+type Paths struct {
+	Paths []string `json:"paths"`
+}
+
+// Snapshot describes a checkpoint that the server has made.
+type Snapshot struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"`
+	Created string `json:"created"`
+	Seq     uint64 `json:"seq"`
+	Files   int    `json:"files"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// Snapshots answers GET /v1/snapshots.
+type Snapshots struct {
+	Snapshots []Snapshot `json:"snapshots"`
+}
+
+// NewSnapshot is the body of POST /v1/snapshots.
+type NewSnapshot struct {
+	Name string `json:"name,omitempty"` // default: the time
+}

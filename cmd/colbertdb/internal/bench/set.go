@@ -13,8 +13,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/internal/resample"
 	"github.com/colbertdb-go/colbertdb/query/eval"
 )

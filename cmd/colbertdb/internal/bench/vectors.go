@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/npy"
 )
 
 // Vectors writes a folder that Set reads: documents as float16.

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/npy"
 )
 
 // ReadVectors reads the token vectors of one query or document from a file:

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
+	"github.com/colbertdb-go/colbertdb/internal/npy"
 )
 
 // npy writes an array as NumPy does.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/npy"
 	"github.com/colbertdb-go/colbertdb/internal/wire"
 )
 

@@ -73,6 +73,10 @@ cross: ## build without cgo for every platform
 arm64: ## the kernels of arm64, in emulation where this is another machine
 	@scripts/arm64.sh
 
+.PHONY: clients
+clients: ## clients from Go, npm and PyPI that others wrote, against colbertdb serve
+	@scripts/clients.sh
+
 .PHONY: vuln
 vuln: ## known vulnerabilities of what is linked, where the database can be reached
 	@go run $(GOVULNCHECK) ./... || { echo "govulncheck found something, or could not reach its database (see above)"; }

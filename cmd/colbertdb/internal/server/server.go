@@ -160,6 +160,16 @@ func (s *Server) routes() {
 	add(scopeWrite, "POST /v1/snapshots", makeSnapshot)
 	add(scopeWrite, "DELETE /v1/snapshots/{s}", dropSnapshot)
 
+	add(scopeRead, "POST /v1/multi-vector", multiVector)
+	add(scopeRead, "POST /v1/embeddings", embeddings)
+	add(scopeRead, "POST /v1/rerank", rerankV1)
+	add(scopeRead, "POST /v2/rerank", rerankV2)
+	add(scopeRead, "POST /rerank", rerankByBody)
+	add(scopeRead, "GET /v1/models", listModels)
+	add(scopeRead, "GET /v1/models/{m}", getModel)
+	add(scopeRead, "GET /info", info)
+	add(scopeNone, "GET /health", ready)
+
 	add(scopeNone, "GET /livez", alive)
 	add(scopeNone, "GET /readyz", ready)
 	add(scopeNone, "GET /healthz", ready)

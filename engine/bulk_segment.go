@@ -132,15 +132,14 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		}
 		out, err := e.openSegment(meta.ID, b.space.versions(), b.space, meta.Indexes)
 		if err != nil {
-			e.obsolete.put(obsolete{id: meta.ID})
+			e.disown(meta, nil)
 			return err
 		}
 		shown := false
 		defer func() {
 			if !shown {
 				e.shown()
-				out.leave()
-				out.onLast(out.segHandle)
+				e.disown(meta, out)
 			}
 		}()
 		p := &bulkPublication{b: b, s: s, out: out, replaced: map[segment.ID]*replacedDocs{}}
@@ -153,6 +152,9 @@ func (b *Bulk) publish(s *bulkSegment) error {
 		e.mu.Unlock()
 		e.commitMu.Unlock()
 		if err := p.resolve(cur); err != nil {
+			return err
+		}
+		if err := e.syncApplied(); err != nil {
 			return err
 		}
 		if err := e.guard.write(func() error { return p.write(&state, cur) }); err != nil {

@@ -318,12 +318,17 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		}
 		var err error
 		if r.output, err = e.openSegment(r.meta.ID, w.to.versions(), now.reading(w.to), r.meta.Indexes); err != nil {
+			w.disown()
 			return err
 		}
 	}
 	e.mu.Lock()
 	state, cur, nextNum := e.state(), c.next(), c.nextNum
 	e.mu.Unlock()
+	if err := e.syncApplied(); err != nil {
+		w.disown()
+		return err
+	}
 	record := c.record.clone()
 	for _, r := range w.all {
 		// A seal has saved deletes that arrived during the merge, and may have
@@ -383,6 +388,13 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		}
 	}
 	return nil
+}
+
+// disown gives up what was ingested and will not be published.
+func (w *mergeWork) disown() {
+	for _, r := range w.all {
+		w.engine.disown(r.meta, r.output)
+	}
 }
 
 // mergeOne is C2.

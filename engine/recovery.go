@@ -248,15 +248,20 @@ func load[T any](db *pebble.DB, key []byte, decode func([]byte) (T, error)) (out
 // openSegment opens an ingested segment, which was written in the versions as and
 // is read in space s, with its attribute indexes of the given ids, and pins what
 // the budget allows.
-func (e *Engine) openSegment(id segment.ID, as versions, s *space, indexes []uint32) (*segView, error) {
+func (e *Engine) openSegment(id segment.ID, as versions, s *space, indexes []uint32) (v *segView, err error) {
 	r, err := segment.Open(e.db, id)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
 	if got := r.Meta().CodebookID; got != as.codebook {
 		return nil, &segment.CorruptionError{Where: fmt.Sprintf("segment %d", id), Err: fmt.Errorf("encoded with codebook %d, the collection's record says %d", got, as.codebook)}
 	}
-	v := &segView{segHandle: &segHandle{Reader: r, onLeave: e.leave, onLast: e.retire}, space: s}
+	v = &segView{segHandle: &segHandle{Reader: r, onLeave: e.leave, onLast: e.retire}, space: s}
 	bytes := r.MemoryBytes()
 	if s.coded() {
 		if v.postings, err = r.LoadPostings(as.routing); err != nil {
@@ -274,6 +279,20 @@ func (e *Engine) openSegment(id segment.ID, as versions, s *space, indexes []uin
 	}
 	e.pins.add(e.ctx, v.segHandle, bytes)
 	return v, nil
+}
+
+// disown gives up a segment that was ingested, and opened or not, and will not be
+// published.
+func (e *Engine) disown(m segment.Meta, open *segView) {
+	switch {
+	case m.Docs == 0: // there is none
+	case open == nil:
+		e.obsolete.put(obsolete{id: m.ID})
+		e.wake()
+	default:
+		open.leave()
+		open.onLast(open.segHandle)
+	}
 }
 
 // leave runs when a collection has no use for a segment any more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -362,7 +363,7 @@ func (r *repair) parts() (out []string) {
 // link makes folder to with links to the files of from, durable but for its name.
 func (r *repair) link(from, to string) error {
 	names, err := r.fs.List(from)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a folder that is gone is like an empty one
 		return err
 	}
 	if err := r.fs.MkdirAll(to, 0o755); err != nil {

@@ -321,6 +321,36 @@ func TestRepairOfTheLog(t *testing.T) {
 	mustClose(t, db)
 }
 
+// A log whose files are gone is damage, not a log that was never begun.
+func TestRepairOfALogThatIsGone(t *testing.T) {
+	mem := vfs.NewMem()
+	db := mustOpen(t, mem, small())
+	col := mustCollection(t, db, engine.CollectionConfig{})
+	r := rand.New(rand.NewPCG(31, 32))
+	must(t, upsert(col, document(r, 1)), db.Flush(ctx), upsert(col, document(r, 2)))
+	mustClose(t, db)
+	files := contents(t, mem, "db")
+	for p := range files {
+		if path.Ext(p) == ".wal" {
+			delete(files, p)
+		}
+	}
+	fsys := storeOf(t, files)
+	if _, err := engine.Open(ctx, "db", &engine.Options{FS: fsys}); !errors.Is(err, engine.ErrCorruption) {
+		t.Fatalf("open: %v", err)
+	}
+	report, db := repaired(t, fsys)
+	if len(report.Losses) != 1 || report.Losses[0].Kind != engine.LostRecords || report.Losses[0].LastSeq != 0 || !report.Applied {
+		t.Errorf("%+v", report)
+	}
+	col, err := db.Collection("test")
+	must(t, err)
+	if _, err := col.Get(ctx, "doc-001"); err != nil {
+		t.Errorf("what was sealed: %v", err)
+	}
+	mustClose(t, db)
+}
+
 // A crash at any write of a repair leaves the damaged store, or one that another
 // repair finishes.
 func TestCrashInRepair(t *testing.T) {

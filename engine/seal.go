@@ -97,6 +97,9 @@ func (e *Engine) sealAndRotate(ctx context.Context, force func(*collection) bool
 	for _, j := range jobs {
 		if j.meta.Docs > 0 {
 			if j.open, err = e.openSegment(j.meta.ID, j.mt.space.versions(), j.mt.space, j.meta.Indexes); err != nil {
+				for _, j := range jobs {
+					e.disown(j.meta, j.open)
+				}
 				return err
 			}
 		}
@@ -136,6 +139,9 @@ func (e *Engine) rotate(force func(*collection) bool, always bool) (*rotation, e
 	var err error
 	if r.low, err = e.log.Rotate(); err == nil && len(forward) > 0 {
 		err = e.log.Append(forward)
+	}
+	if err == nil && !failpoint.On(failpoint.ForwardUnsynced) {
+		err = e.log.Sync() // the files that have them durably are about to go
 	}
 	if err != nil {
 		return nil, e.logFailed(err)

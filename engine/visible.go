@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+
+	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 )
 
 // Sync makes everything that was acknowledged before the call durable, whatever
@@ -26,6 +28,20 @@ func (e *Engine) Sync(ctx context.Context) error {
 		}
 		e.guard.poison(err)
 		return e.guard.check(err)
+	}
+	return nil
+}
+
+// syncApplied makes durable what is applied. Who publishes, in Pebble, that
+// documents are gone needs it first: under SyncInterval and SyncNever the writes
+// that replaced or deleted them may be in memory alone, and a power loss would take
+// both versions.
+func (e *Engine) syncApplied() error {
+	if failpoint.On(failpoint.PublishUnlogged) {
+		return nil
+	}
+	if err := e.log.Sync(); err != nil {
+		return e.logFailed(err)
 	}
 	return nil
 }

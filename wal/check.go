@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -22,6 +23,9 @@ func Check(fsys vfs.FS, dir string, newest FileNum, end int64) (CheckReport, err
 	nums, err := List(fsys, dir)
 	if err != nil {
 		return r, err
+	}
+	if newest > 0 && !slices.Contains(nums, newest) {
+		r.Problems = append(r.Problems, &CorruptionError{File: newest, Err: errMissing})
 	}
 	good := map[FileNum]int64{newest: end}
 	// From the newest file on, so that each is known before it is read.

@@ -36,6 +36,14 @@ type ReplayInfo struct {
 	TornBytes int64   // dropped at the ends of files
 }
 
+// gone reports whether the file that a log begins with, and all after it, are
+// missing. The first log of a store may not have been made yet, and one that was
+// rewritten begins with a later number; where a file is missing before others,
+// these say so.
+func gone(nums []FileNum, low FileNum) bool {
+	return low > 1 && (len(nums) == 0 || nums[len(nums)-1] < low)
+}
+
 // Replay calls f with every record of the files from low on, in order. Payloads
 // are valid during the call. An error of f ends the replay.
 func Replay(fsys vfs.FS, dir string, low FileNum, f func(FileNum, Record) error) (ReplayInfo, error) {
@@ -43,6 +51,9 @@ func Replay(fsys vfs.FS, dir string, low FileNum, f func(FileNum, Record) error)
 	nums, err := List(fsys, dir)
 	if err != nil {
 		return info, err
+	}
+	if gone(nums, low) {
+		return info, &CorruptionError{File: low, Err: errMissing}
 	}
 	for _, num := range nums {
 		if num < low {

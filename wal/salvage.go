@@ -19,7 +19,7 @@ type Gap struct {
 
 // Salvage reads the files from low on and gives every whole record to record and
 // every stretch without one to gap, in their order, however damaged a file is. A file that is
-// missing between others is a gap without size.
+// missing is a gap without size.
 func Salvage(fsys vfs.FS, dir string, low FileNum, record func(FileNum, Record) error, gap func(Gap)) (last FileNum, err error) {
 	nums, err := List(fsys, dir)
 	if err != nil {
@@ -49,6 +49,9 @@ func Salvage(fsys vfs.FS, dir string, low FileNum, record func(FileNum, Record) 
 			return 0, err
 		}
 		delete(good, num)
+	}
+	if gone(nums, low) {
+		good[low] = 0
 	}
 	for num := range good {
 		gap(Gap{File: num, Err: errMissing})
@@ -90,7 +93,7 @@ func (s *salvage) file(b []byte, num FileNum, want int64) error {
 }
 
 var (
-	errMissing = errors.New("the file is missing, though another follows it")
+	errMissing = errors.New("the file is missing")
 	errShort   = errors.New("the file is cut short")
 )
 

@@ -325,6 +325,22 @@ func TestChainOfFilesFindsMissingTails(t *testing.T) {
 		t.Errorf("a file below the low-water mark is not needed: %v %v", got, err)
 	}
 	fs = build()
+	for num := FileNum(3); num <= 4; num++ { // those that the manifest names, and all after
+		if err := fs.Remove(filePath("wal", num)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := replayed(t, fs, 3); !errors.Is(err, ErrCorruption) {
+		t.Errorf("a log without its files: %v", err)
+	}
+	var gaps []Gap
+	if _, err := Salvage(fs, "wal", 3, func(FileNum, Record) error { return nil }, func(g Gap) { gaps = append(gaps, g) }); err != nil || len(gaps) != 1 || gaps[0].File != 3 {
+		t.Errorf("salvage of a log without its files: %v, %v", gaps, err)
+	}
+	if r, err := Check(fs, "wal", 4, fileHeader); err != nil || len(r.Problems) != 1 {
+		t.Errorf("check of a log without its newest file: %+v, %v", r, err)
+	}
+	fs = build()
 	b, err := readFile(fs, filePath("wal", 2))
 	if err != nil {
 		t.Fatal(err)

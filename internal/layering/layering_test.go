@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"internal/npy":                    nil,
 	"cmd/colbertdb/internal/render":   {"encoder", "engine"},
 	"internal/wire":                   {"engine"},
+	"engine/remote":                   {"engine", "internal/wire"},
 	"internal/attribute":              nil,
 	"internal/pace":                   nil,
 	"internal/bytecount":              nil,

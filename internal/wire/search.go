@@ -39,7 +39,7 @@ type SearchResult struct {
 	Scored     int                `json:"scored"`     // on the deciding plane
 	Exhaustive bool               `json:"exhaustive"` // every matching document was scored
 	Filter     *engine.FilterPlan `json:"filter,omitempty"`
-	Query      []string           `json:"query_tokens,omitempty"` // with explain
+	Query      []string           `json:"query_tokens,omitempty"` // of a text
 	Took       []Stage            `json:"took"`
 	TookUS     int64              `json:"took_us"`
 	Seq        uint64             `json:"applied_seq"`

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/colbertdb-go/colbertdb/engine"
@@ -260,8 +259,8 @@ func listDocuments(q *request) error {
 	}
 	o.WithoutVectors = !vectors
 	if c := v.Get("cursor"); c != "" {
-		if o.After, err = strconv.ParseUint(c, 36, 64); err != nil {
-			return unprocessable("cursor %.40q is not one that this server gave", c)
+		if o.After, err = wire.ParseCursor(c); err != nil {
+			return err
 		}
 	}
 	if f := v.Get("filter"); f != "" {
@@ -293,7 +292,7 @@ func listDocuments(q *request) error {
 			}
 		}
 		if p.Next != 0 {
-			out.Next = strconv.FormatUint(p.Next, 36)
+			out.Next = wire.Cursor(p.Next)
 		}
 		q.json(http.StatusOK, out)
 		return nil

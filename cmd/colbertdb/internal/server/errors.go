@@ -33,6 +33,10 @@ func unprocessable(format string, args ...any) *failure {
 	return failf(http.StatusUnprocessableEntity, "invalid", format, args...)
 }
 
+func badSearch(format string, args ...any) *failure {
+	return failf(http.StatusUnprocessableEntity, "bad_search", format, args...)
+}
+
 func tooLarge(format string, args ...any) *failure {
 	return failf(http.StatusRequestEntityTooLarge, "too_large", format, args...)
 }

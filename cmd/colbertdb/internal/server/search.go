@@ -50,15 +50,15 @@ func (q *request) plan(ctx context.Context, col *engine.Collection, s *wire.Sear
 	case len(s.Text) > int(l.QueryText):
 		return nil, tooLarge("the text has %d bytes, the limit of a query is %d", len(s.Text), l.QueryText)
 	case k < 1 || k > l.K:
-		return nil, unprocessable("k is %d, it must be 1 to %d", k, l.K)
+		return nil, badSearch("k is %d, it must be 1 to %d", k, l.K)
 	case s.Offset < 0 || s.Offset > l.Window-k:
-		return nil, unprocessable("offset is %d, and offset + k must be at most %d", s.Offset, l.Window)
+		return nil, badSearch("offset is %d, and offset + k must be at most %d", s.Offset, l.Window)
 	case s.NProbe < 0 || s.NProbe > l.NProbe:
-		return nil, unprocessable("n_probe is %d, it must be 0 to %d", s.NProbe, l.NProbe)
+		return nil, badSearch("n_probe is %d, it must be 0 to %d", s.NProbe, l.NProbe)
 	case s.NCandidates < 0 || s.NCandidates > l.Scored || s.NFullScores < 0 || s.NFullScores > l.Scored:
-		return nil, unprocessable("n_candidates and n_full_scores must be 0 to %d", l.Scored)
+		return nil, badSearch("n_candidates and n_full_scores must be 0 to %d", l.Scored)
 	case s.GroupSize < 0 || s.GroupSize > l.K:
-		return nil, unprocessable("group_size is %d, it must be 0 to %d", s.GroupSize, l.K)
+		return nil, badSearch("group_size is %d, it must be 0 to %d", s.GroupSize, l.K)
 	case s.TimeoutMS < 0:
 		return nil, unprocessable("timeout_ms is negative")
 	}
@@ -223,8 +223,8 @@ func (p *plan) result(enc encoder.Encoder, res *engine.SearchResult) wire.Search
 	for _, st := range res.Stages {
 		out.Took = append(out.Took, wire.Stage{Stage: st.Name, US: st.Duration.Microseconds()})
 	}
-	if p.explain {
-		out.Query, out.Filter = res.QueryTokens, res.Filter
+	if out.Query = res.QueryTokens; p.explain {
+		out.Filter = res.Filter
 	}
 	norm := p.weight
 	if norm == 0 { // an encoder's weights are 1 on the mean

@@ -57,6 +57,25 @@ func attributesOf(p *ingest.Passage, source, hash string, w, n, line int) (json.
 	return json.Marshal(m)
 }
 
+// withoutSync returns attributes less those that a sync added, for export: index
+// gives a document its own again.
+func withoutSync(attributes json.RawMessage) (json.RawMessage, error) {
+	if at := placeOf(attributes); at.Source == "" || at.Hash == "" {
+		return attributes, nil
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(attributes, &m); err != nil {
+		return nil, err
+	}
+	for _, name := range syncAttributes {
+		delete(m, name)
+	}
+	if len(m) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(m)
+}
+
 // place is what the commands show of a document's attributes.
 type place struct {
 	Source, Hash, Passage, Path, File, Heading, Symbol string

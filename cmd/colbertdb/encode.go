@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strconv"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/vectorfile"
 	"github.com/colbertdb-go/colbertdb/encoder"
 )
 
@@ -14,7 +17,11 @@ type encodeCmd struct {
 	Texts  []string `arg:"" optional:"" help:"Texts, one an argument. Without: documents from --input."`
 	Input  string   `default:"-" placeholder:"FILE" help:"File or folder to encode; - is standard input."`
 	Format string   `placeholder:"FORMAT" help:"As for index. Default: by file name; standard input needs jsonl, tsv or another."`
+	Output string   `short:"o" placeholder:"FILE" help:"Write to a file: .npy (of one text; else a folder), .npz, .safetensors, .parquet or .jsonl. Default: JSON lines on standard output."`
 	Side   string   `enum:"document,query" default:"document" help:"Which side of the model: document or query."`
+
+	out     vectorfile.Writer // nil: standard output
+	written int
 }
 
 // encodedLine is a line of encode's output: what index --format jsonl reads.
@@ -29,13 +36,30 @@ type encodedLine struct {
 // encodeBatch is how many texts are encoded at once.
 const encodeBatch = 64
 
-// Run prints one JSON line a text.
+// Run prints one JSON line a text, or writes a file.
 func (c *encodeCmd) Run(a *app) (err error) {
+	format := vectorfile.FormatOf(c.Output)
+	if c.Output != "" && format == "" {
+		if filepath.Ext(c.Output) != "" {
+			return usagef("--output %s: want a file .npy, .npz, .safetensors, .parquet or .jsonl, or a folder", c.Output)
+		}
+		format = vectorfile.NPY
+	}
 	enc, err := loadModel(cmp.Or(a.Model, modelBundled))
 	if err != nil {
 		return err
 	}
 	defer closing(&err, enc)
+	if c.Output != "" {
+		if c.out, err = vectorfile.Create(c.Output, format, enc.Info().Dim); err != nil {
+			return err
+		}
+		defer closing(&err, c.out)
+	}
+	return c.encode(a, enc)
+}
+
+func (c *encodeCmd) encode(a *app, enc encoder.Encoder) error {
 	var lines []encodedLine
 	if len(c.Texts) > 0 {
 		for _, t := range c.Texts {
@@ -102,12 +126,31 @@ func (c *encodeCmd) print(a *app, enc encoder.Encoder, lines []encodedLine) erro
 			lines[i].Vectors, lines[i].Truncated = rowsOf(d.Vectors), d.Truncated
 		}
 	}
+	if c.out != nil {
+		return c.write(lines)
+	}
 	out := json.NewEncoder(a.stdout)
 	out.SetEscapeHTML(false)
 	for _, l := range lines {
 		if err := out.Encode(l); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// write adds encoded lines to the file.
+func (c *encodeCmd) write(lines []encodedLine) error {
+	for _, l := range lines {
+		id := cmp.Or(l.ID, strconv.Itoa(c.written))
+		m, err := ingest.MatrixOf(l.Vectors)
+		if err != nil {
+			return fmt.Errorf("text %s: %w", id, err)
+		}
+		if err := c.out.Add(vectorfile.Document{ID: id, Text: l.Text, Vectors: m}); err != nil {
+			return err
+		}
+		c.written++
 	}
 	return nil
 }

@@ -2,17 +2,21 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/vectorfile"
 	"github.com/colbertdb-go/colbertdb/engine"
 )
 
 type exportCmd struct {
-	Dir string `arg:"" help:"Folder for the files, one a segment."`
+	Path   string `arg:"" help:"Folder for the files, one a segment; with --format the file or folder to write."`
+	Format string `placeholder:"FORMAT" help:"Vectors instead of segments: npy (a folder), npz, safetensors, parquet or jsonl. Default: by the name's ending, else segments."`
 }
 
 // segmentOutput is the JSON of export and attach: one segment.
@@ -24,9 +28,75 @@ type segmentOutput struct {
 	Bytes     int64  `json:"bytes,omitempty"`
 }
 
-// Run writes every sealed segment of the collection to a file of its own, named
+// Run writes the collection in the form asked for.
+func (c *exportCmd) Run(a *app) error {
+	format := vectorfile.Format(c.Format)
+	switch {
+	case c.Format == "":
+		if format = vectorfile.FormatOf(c.Path); format == "" || filepath.Ext(c.Path) == "" {
+			return c.segments(a)
+		}
+	case !slices.Contains(vectorfile.Formats, format):
+		return usagef("--format %s: use one of %v", c.Format, vectorfile.Formats)
+	}
+	return c.vectors(a, format)
+}
+
+// vectors writes every document with its vectors, as the collection represents them.
+func (c *exportCmd) vectors(a *app, format vectorfile.Format) (err error) {
+	db, err := a.readStore()
+	if err != nil {
+		return err
+	}
+	defer closing(&err, db)
+	col, err := db.Collection(a.Collection)
+	if err != nil {
+		return err
+	}
+	out, err := vectorfile.Create(c.Path, format, col.Info().Dim)
+	if err != nil {
+		return err
+	}
+	closed := false
+	defer func() {
+		if !closed {
+			err = errors.Join(err, out.Close())
+		}
+	}()
+	var n struct {
+		File      string `json:"file"`
+		Documents int64  `json:"documents"`
+		Tokens    int64  `json:"tokens"`
+	}
+	n.File = c.Path
+	for d, err := range col.All(a.ctx) {
+		if err != nil {
+			return err
+		}
+		attributes, err := withoutSync(d.Attributes)
+		if err != nil {
+			return err
+		}
+		if err := out.Add(vectorfile.Document{ID: d.ID, Text: d.Text, Attributes: attributes, Vectors: d.Vectors}); err != nil {
+			return err
+		}
+		n.Documents++
+		n.Tokens += int64(d.Vectors.Len())
+	}
+	closed = true
+	if err := out.Close(); err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.printJSON(n)
+	}
+	a.printf("%s: %s documents, %s tokens\n", n.File, render.Count(n.Documents), render.Count(n.Tokens))
+	return nil
+}
+
+// segments writes every sealed segment of the collection to a file of its own, named
 // by a hash of the content. Documents that are not in a segment yet are sealed.
-func (c *exportCmd) Run(a *app) (err error) {
+func (c *exportCmd) segments(a *app) (err error) {
 	db, err := a.openStore(engine.Options{MustExist: true, DisableAutoCompaction: true})
 	if err != nil {
 		return err
@@ -43,7 +113,7 @@ func (c *exportCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(c.Path, 0o755); err != nil {
 		return err
 	}
 	out := []segmentOutput{}
@@ -51,7 +121,7 @@ func (c *exportCmd) Run(a *app) (err error) {
 		if s.Documents == 0 {
 			continue
 		}
-		tmp := filepath.Join(c.Dir, fmt.Sprintf("segment-%d", s.ID))
+		tmp := filepath.Join(c.Path, fmt.Sprintf("segment-%d", s.ID))
 		var f *engine.SegmentFile
 		n, err := writeWhole(tmp, a.stdout, func(w io.Writer) (err error) {
 			f, err = col.ExportSegment(a.ctx, s.ID, w)
@@ -60,7 +130,7 @@ func (c *exportCmd) Run(a *app) (err error) {
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(c.Dir, f.ID[:16]+".cdbs")
+		path := filepath.Join(c.Path, f.ID[:16]+".cdbs")
 		if err := os.Rename(tmp, path); err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ import (
 
 type indexCmd struct {
 	Inputs    []string `arg:"" name:"input" help:"Files, folders, or - for standard input."`
-	Format    string   `placeholder:"FORMAT" help:"text, markdown, html, code, jsonl, tsv, beir or go-doc. Default: by file name."`
+	Format    string   `placeholder:"FORMAT" help:"text, markdown, html, code, jsonl, tsv, beir or go-doc; of vectors: npy, npz, safetensors or parquet. Default: by file name."`
 	GoDoc     bool     `name:"go-doc" help:"The inputs are trees of Go packages, such as GOROOT/src; index their documentation."`
 	Prefix    string   `help:"Put this in front of every id."`
 	Source    string   `help:"Name of the input for later syncs. Default: its absolute path."`

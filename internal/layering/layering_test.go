@@ -39,10 +39,10 @@ var allowed = map[string][]string{
 	"encoder/bundled":                 {"encoder", "encoder/bert", "encoder/onnx", "internal/simd"},
 	"encoder/fake":                    {"encoder", "codec"},
 	"engine":                          {"wal", "segment", "compaction", "query", "query/filter", "internal/attribute", "codec", "encoder", "internal/envelope", "internal/failpoint", "internal/pace"},
-	"cmd/colbertdb":                   {"engine", "encoder", "encoder/onnx", "encoder/tokenizer", "encoder/bundled", "encoder/fake", "query/eval", "cmd/colbertdb/internal/bench", "cmd/colbertdb/internal/ingest", "internal/npy", "cmd/colbertdb/internal/render", "cmd/colbertdb/internal/server"},
+	"cmd/colbertdb":                   {"engine", "encoder", "encoder/onnx", "encoder/tokenizer", "encoder/bundled", "encoder/fake", "query/eval", "cmd/colbertdb/internal/bench", "cmd/colbertdb/internal/ingest", "cmd/colbertdb/internal/render", "cmd/colbertdb/internal/server", "cmd/colbertdb/internal/vectorfile"},
 	"cmd/colbertdb/internal/server":   {"engine", "encoder", "internal/wire", "internal/npy", "cmd/colbertdb/internal/render"},
 	"cmd/colbertdb/internal/bench":    {"engine", "codec", "query/eval", "internal/resample", "internal/npy"},
-	"cmd/colbertdb/internal/ingest":   {"encoder", "engine", "internal/npy"},
+	"cmd/colbertdb/internal/ingest":   {"encoder", "engine", "internal/npy", "cmd/colbertdb/internal/vectorfile"},
 	"internal/npy":                    nil,
 	"cmd/colbertdb/internal/render":   {"encoder", "engine"},
 	"internal/wire":                   {"engine"},
@@ -63,6 +63,8 @@ var allowed = map[string][]string{
 	"scripts/quality":                 {"engine", "encoder", "encoder/bundled", "internal/simd", "query/eval", "scripts/internal/beir"},
 	"scripts/churn":                   {"engine", "encoder", "encoder/bundled", "codec", "query/eval", "scripts/internal/beir"},
 	"scripts/benchmark":               {"engine", "encoder", "encoder/bundled", "encoder/onnx", "codec", "query/eval", "scripts/internal/beir"},
+
+	"cmd/colbertdb/internal/vectorfile": {"engine", "internal/npy"},
 }
 
 // pebbleUsers are the packages that may name Pebble.

@@ -21,8 +21,8 @@ const Magic = "\x93NUMPY"
 
 // Header tells what a file holds.
 type Header struct {
-	Kind  byte  // 'f' float, 'i' integer, 'u' unsigned
-	Width int   // bytes of a number
+	Kind  byte  // 'f' float, 'i' integer, 'u' unsigned, 'U' strings of UTF-32
+	Width int   // bytes of a number, or of a string
 	Shape []int // greatest stride first
 }
 
@@ -39,7 +39,7 @@ func (h Header) Len() int {
 func (h Header) Bytes() int64 { return int64(h.Len()) * int64(h.Width) }
 
 var (
-	descr = regexp.MustCompile(`'descr':\s*'([<|=])([fiu])([1248])'`)
+	descr = regexp.MustCompile(`'descr':\s*'([<|=])(?:([fiu])([1248])|(U)(\d{1,5}))'`)
 	order = regexp.MustCompile(`'fortran_order':\s*False`)
 	shape = regexp.MustCompile(`'shape':\s*\(([\d,\s]*)\)`)
 )
@@ -77,8 +77,14 @@ func ReadHeader(r io.Reader) (Header, error) {
 	if d == nil || s == nil || !order.Match(text) || string(d[2]) == "f" && string(d[3]) == "1" {
 		return none, fmt.Errorf("want a little-endian array of numbers in C order, have %s", bytes.TrimSpace(text))
 	}
-	h := Header{Kind: d[2][0], Width: int(d[3][0] - '0')}
-	total := int64(h.Width)
+	var h Header
+	if d[4] != nil {
+		length, _ := strconv.Atoi(string(d[5]))
+		h = Header{Kind: 'U', Width: 4 * length}
+	} else {
+		h = Header{Kind: d[2][0], Width: int(d[3][0] - '0')}
+	}
+	total := int64(max(1, h.Width))
 	for f := range strings.SplitSeq(string(s[1]), ",") {
 		if f = strings.TrimSpace(f); f == "" {
 			continue
@@ -127,8 +133,8 @@ func open(path string, f func(r io.Reader, h Header) error) (err error) {
 // ReadInts reads a whole array of integers.
 func ReadInts(path string) (out []int, err error) {
 	err = open(path, func(r io.Reader, h Header) error {
-		if h.Kind == 'f' {
-			return fmt.Errorf("%s: want integers, have floats", path)
+		if h.Kind != 'i' && h.Kind != 'u' {
+			return fmt.Errorf("%s: want integers, have %c%d", path, h.Kind, h.Width)
 		}
 		b := make([]byte, h.Bytes())
 		if _, err := io.ReadFull(r, b); err != nil {

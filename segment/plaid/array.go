@@ -65,6 +65,9 @@ func openNPY(f *os.File, name string) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.Kind == 'U' {
+		return nil, fmt.Errorf("%s: want numbers, have strings", name)
+	}
 	a := &array{name: name, dtype: dtype{h.Kind, h.Width}}
 	for _, d := range h.Shape {
 		a.shape = append(a.shape, int64(d))

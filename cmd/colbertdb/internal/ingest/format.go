@@ -3,7 +3,10 @@ package ingest
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
+
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/vectorfile"
 )
 
 // Format says how bytes become passages.
@@ -20,10 +23,16 @@ const (
 	TSV      Format = "tsv"      // one a line: id<TAB>text
 	BEIR     Format = "beir"     // a folder's corpus.jsonl
 	GoDoc    Format = "go-doc"   // the documentation of a tree of Go packages
+
+	// Documents with their vectors: package vectorfile.
+	NPY         Format = Format(vectorfile.NPY)
+	NPZ         Format = Format(vectorfile.NPZ)
+	Safetensors Format = Format(vectorfile.Safetensors)
+	Parquet     Format = Format(vectorfile.Parquet)
 )
 
 // Formats lists them all, for a usage message.
-var Formats = []Format{Auto, Text, Markdown, HTML, Code, JSONL, TSV, BEIR, GoDoc}
+var Formats = []Format{Auto, Text, Markdown, HTML, Code, JSONL, TSV, BEIR, GoDoc, NPY, NPZ, Safetensors, Parquet}
 
 // ParseFormat reads a format's name; "" is Auto.
 func ParseFormat(s string) (Format, error) {
@@ -78,6 +87,11 @@ func FormatOf(name string) Format {
 		return f
 	}
 	return Auto
+}
+
+// hasVectors reports whether a format is read by package vectorfile.
+func (f Format) hasVectors() bool {
+	return slices.Contains([]Format{NPY, NPZ, Safetensors, Parquet}, f)
 }
 
 // lines returns the reader of a line-based format, nil for the others.

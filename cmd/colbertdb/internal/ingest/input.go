@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/vectorfile"
 )
 
 // Options say how an input is read. The zero value is ready to use.
@@ -61,7 +63,7 @@ func Open(name string, o Options, stdin io.Reader) (*Input, error) {
 	}
 	in := &Input{opts: o}
 	if name == "-" {
-		if o.Format == Auto || o.Format == GoDoc || o.Format == BEIR {
+		if o.Format == Auto || o.Format == GoDoc || o.Format == BEIR || o.Format.hasVectors() {
 			return nil, errors.New("standard input needs --format text, markdown, html, code, jsonl or tsv")
 		}
 		in.source, in.stdin = "stdin", stdin
@@ -85,7 +87,10 @@ func Open(name string, o Options, stdin io.Reader) (*Input, error) {
 	case !info.IsDir():
 		form := o.Format
 		if form == Auto {
-			if form = FormatOf(base); form == Auto {
+			if form = Format(vectorfile.FormatOf(base)); !form.hasVectors() {
+				form = FormatOf(base)
+			}
+			if form == Auto {
 				form = Text
 			}
 		}
@@ -99,6 +104,12 @@ func Open(name string, o Options, stdin io.Reader) (*Input, error) {
 		if err == nil {
 			in.total = in.tree.bytes
 		}
+	case o.Format == NPY || o.Format == Auto && vectorfile.FormatOf(abs) == vectorfile.NPY:
+		if info, err = os.Stat(filepath.Join(abs, "docs.npy")); err == nil {
+			in.add(abs, base, NPY, info.Size())
+		}
+	case o.Format.hasVectors():
+		return nil, fmt.Errorf("format %s needs a file, %s is a folder", o.Format, name)
 	case o.Format == BEIR || o.Format == Auto && isBEIR(abs):
 		corpus := filepath.Join(abs, "corpus.jsonl")
 		if info, err = os.Stat(corpus); err == nil {
@@ -181,6 +192,10 @@ func (in *Input) Passages(ctx context.Context) iter.Seq2[Passage, error] {
 }
 
 func (in *Input) readEntry(e *entry, yield yieldFunc) bool {
+	if e.form.hasVectors() {
+		defer in.done.Add(e.size)
+		return readVectorFile(e, yield)
+	}
 	var r io.Reader = in.stdin
 	if e.disk != "" {
 		f, err := os.Open(e.disk)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,5 +207,30 @@ func TestPython(t *testing.T) {
 	}
 	if len(got.Ranked) != len(documents) || got.Ranked[0][0] != best || got.Texts[0] != documents[best] {
 		t.Errorf("ranked %v, %q", got.Ranked, got.Texts)
+	}
+}
+
+// The server's OpenAPI document is one, by a validator of the specification.
+func TestOpenAPI(t *testing.T) {
+	resp, err := http.Get(url + "/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	path := filepath.Join(t.TempDir(), "openapi.json")
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Errors []string
+		Paths  int
+	}
+	script(t, "python/.venv/bin/openapi-spec-validator", &got, "bash", "-c", "python/.venv/bin/python python/openapi.py < "+path)
+	if len(got.Errors) > 0 || got.Paths < 25 {
+		t.Errorf("%d paths, errors %q", got.Paths, got.Errors)
 	}
 }

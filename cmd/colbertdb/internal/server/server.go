@@ -70,6 +70,7 @@ type Server struct {
 
 	crossOrigin *http.CrossOriginProtection
 	mux         *http.ServeMux
+	patterns    []string // of its routes
 	draining    atomic.Bool
 	active      atomic.Int64 // requests
 	panics      atomic.Int64
@@ -129,6 +130,7 @@ func (s *Server) routes() {
 	add := func(want scope, pattern string, h handler) {
 		method, path, _ := strings.Cut(pattern, " ")
 		methods[path] = append(methods[path], method)
+		s.patterns = append(s.patterns, pattern)
 		s.mux.Handle(pattern, s.handle(pattern, want, h))
 	}
 	add(scopeRead, "GET /v1/collections", listCollections)
@@ -174,6 +176,7 @@ func (s *Server) routes() {
 	add(scopeNone, "GET /readyz", ready)
 	add(scopeNone, "GET /healthz", ready)
 	add(scopeMetrics, "GET /metrics", serveMetrics)
+	add(scopeNone, "GET /openapi.json", openapi)
 
 	for path, m := range methods {
 		allow := strings.Join(m, ", ")

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -28,6 +29,13 @@ type Codebook struct {
 	// percentile, of tokens like the training's that it did not see: what drift
 	// is measured against.
 	ResidualNorm, ResidualP95 float32
+	// PLAID is the imported codebook that codes are of, nil for those of colbertdb's
+	// own training. Cells then hold its centroids together, for routing alone, and
+	// there are no levels.
+	PLAID *PLAID
+	// cellOf is the cell of every PLAID centroid, and routed its number in the routing.
+	cellOf []uint16
+	routed []uint32
 
 	units []int8 // [cells][Dim] unit vectors at IntScale, for assignment
 
@@ -61,6 +69,14 @@ func (r *Routing) NumCells() int { return len(r.Start) - 1 }
 
 // NumCentroids returns the number of fine centroids.
 func (r *Routing) NumCentroids() int { return len(r.Centroids) / r.Dim }
+
+// NumCodes returns the number of values that a token's code can have.
+func (cb *Codebook) NumCodes() int {
+	if cb.PLAID != nil {
+		return cb.PLAID.NumCentroids()
+	}
+	return cb.NumCells()
+}
 
 // cell returns cell c.
 func (cb *Codebook) cell(c int) []int16 { return cb.Cells[c*cb.Dim : (c+1)*cb.Dim] }
@@ -139,6 +155,9 @@ const (
 
 // AppendBinary appends the stored form: docs/format/codebook.md.
 func (cb *Codebook) AppendBinary(dst []byte) []byte {
+	if cb.PLAID != nil {
+		return cb.appendPLAID(dst)
+	}
 	return envelope.Append(dst, codebookMagic, blobVersion, func(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint32(b, cb.ID)
 		b = binary.LittleEndian.AppendUint32(b, uint32(cb.Dim))
@@ -154,6 +173,9 @@ func (cb *Codebook) AppendBinary(dst []byte) []byte {
 
 // DecodeCodebook reads what Codebook.AppendBinary wrote; ErrCorruption otherwise.
 func DecodeCodebook(b []byte) (*Codebook, error) {
+	if bytes.HasPrefix(b, []byte(plaidMagic)) {
+		return decodePLAID(b)
+	}
 	d, err := openBlob(b, codebookMagic, "codebook")
 	if err != nil {
 		return nil, err

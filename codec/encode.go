@@ -13,11 +13,12 @@ import (
 const (
 	CodecFlat     uint8 = 1 // int8 and float16 originals, independent of a codebook
 	CodecResidual uint8 = 2 // cells and residual planes of a Codebook
+	CodecPLAID    uint8 = 3 // centroids and packed residuals of a PLAID codebook
 )
 
 // ColumnSpec describes one stored column of token records.
 type ColumnSpec struct {
-	Name          string `json:"name"` // "codes", "a", "b", "c" or "raw"
+	Name          string `json:"name"` // "codes", "a", "b", "c", "raw" or "plaid"
 	Codec         uint8  `json:"codec"`
 	Version       uint8  `json:"version"`
 	BytesPerToken int    `json:"bytes_per_token"`
@@ -28,6 +29,10 @@ func Columns(dim int, p Profile, retainRaw, coded bool) []ColumnSpec {
 	var out []ColumnSpec
 	add := func(name string, codec uint8, bytes int) {
 		out = append(out, ColumnSpec{Name: name, Codec: codec, Version: 1, BytesPerToken: bytes})
+	}
+	if bits := p.PLAIDBits(); bits > 0 {
+		add("plaid", CodecPLAID, plaidCodeBytes+dim*bits/8)
+		return out
 	}
 	if coded {
 		add("codes", CodecResidual, 2)
@@ -49,6 +54,8 @@ func Columns(dim int, p Profile, retainRaw, coded bool) []ColumnSpec {
 // is retained, else the most accurate plane that is stored.
 func Representation(p Profile, retainRaw, coded bool) Plane {
 	switch {
+	case p.PLAIDBits() > 0:
+		return PlanePLAID
 	case retainRaw:
 		return PlaneRaw
 	case !coded || p == Exact:
@@ -96,6 +103,9 @@ func (e *Encoder) Encode(m Matrix) (*Encoded, error) {
 		return nil, err
 	}
 	unit := m.Normalized()
+	if e.cb != nil && e.cb.PLAID != nil {
+		return e.encodePLAID(unit), nil
+	}
 	n := unit.Len()
 	out := &Encoded{View: View{Tokens: n, Exp: scaleExponent(unit)}}
 	scale := IntScale(e.dim) / float32(int(1)<<out.Exp)
@@ -244,6 +254,9 @@ func (e *Encoder) assignCentroids(out []uint32) []uint32 {
 // Assign returns the routing centroids of an encoded document from the best
 // vectors that are stored of it: for moving postings to another routing.
 func (e *Encoder) Assign(v View, p Plane) []uint32 {
+	if p == PlanePLAID {
+		return e.cb.plaidCentroids(v.PLAID)
+	}
 	var m Matrix
 	Reconstruct(e.cb, e.dim, v, p, &m)
 	unit := m.Normalized()

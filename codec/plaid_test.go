@@ -2,7 +2,12 @@ package codec
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"flag"
 	"math"
+	"os"
 	"testing"
 )
 
@@ -104,5 +109,121 @@ func TestPLAIDDecode(t *testing.T) {
 		if err := p.Decode(make([]float32, 8), append([]byte{16, 0, 0, 0}, make([]byte, p.ResidualBytes())...)); err == nil {
 			t.Error("centroid 16 of 16 was decoded")
 		}
+	}
+}
+
+// The stored form of an imported codebook, and what follows from it, stay as they are.
+func TestPLAIDGolden(t *testing.T) {
+	p := testPLAID(t, 4)
+	p.Average, p.Source = Floats{Type: Float16, Data: []byte{0, 0x3c}}, []byte(`{"form":"test"}`)
+	cb, rt, err := NewPLAIDCodebook(context.Background(), 3, 4, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = "testdata/plaid-v1.golden"
+	got := hex.EncodeToString(rt.AppendBinary(cb.AppendBinary(nil)))
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Error("the stored form has changed; a new version is needed")
+	}
+	stored := cb.AppendBinary(nil)
+	again, err := DecodeCodebook(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(again.AppendBinary(nil), stored) || again.NumCodes() != 16 {
+		t.Error("decoded and encoded it is another")
+	}
+	for i := range stored {
+		bad := bytes.Clone(stored)
+		bad[i] ^= 0x10
+		if _, err := DecodeCodebook(bad); err == nil {
+			t.Fatalf("damage at byte %d was not noticed", i)
+		}
+	}
+	// Every centroid has one number in the routing, inside its cell.
+	seen := map[uint32]bool{}
+	for code, to := range cb.routed {
+		c := cb.cellOf[code]
+		if to < rt.Start[c] || to >= rt.Start[c+1] || seen[to] {
+			t.Errorf("centroid %d is number %d of the routing, its cell has %d to %d", code, to, rt.Start[c], rt.Start[c+1])
+		}
+		seen[to] = true
+	}
+}
+
+// What the encoder makes is what brute force makes: the nearest centroid, and
+// the buckets of the residual.
+func TestPLAIDEncoder(t *testing.T) {
+	p := testPLAID(t, 2)
+	cb, rt, err := NewPLAIDCodebook(context.Background(), 1, 1, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMatrix(40, 8)
+	for i := range m.Data {
+		m.Data[i] = float32(math.Sin(float64(i*i%97 + i)))
+	}
+	enc, err := NewEncoder(8, PLAID2, false, cb, rt).Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := m.Normalized()
+	for i := range m.Len() {
+		best, code := math.Inf(-1), uint32(0)
+		for c := range p.NumCentroids() {
+			var dot float64
+			for d, x := range unit.Row(i) {
+				dot += float64(x) * float64(p.centroids[c*8+d])
+			}
+			if dot > best+1e-6 {
+				best, code = dot, uint32(c)
+			}
+		}
+		record := enc.PLAID[i*p.RecordBytes():][:p.RecordBytes()]
+		want := make([]byte, p.ResidualBytes())
+		p.EncodeResidual(want, unit.Row(i), code)
+		if binary.LittleEndian.Uint32(record) != code || !bytes.Equal(record[4:], want) {
+			t.Errorf("token %d is %x, want centroid %d and %x", i, record, code, want)
+		}
+		if enc.Centroids[i] != cb.routed[code] {
+			t.Errorf("token %d is at centroid %d of the routing, want %d", i, enc.Centroids[i], cb.routed[code])
+		}
+	}
+	// Scores are MaxSim of what it decodes to, on every tier of kernels.
+	q, err := NewQuery(m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Matrix
+	Reconstruct(cb, 8, enc.View, PlanePLAID, &back)
+	var want float64
+	for i := range unit.Len() {
+		best := math.Inf(-1)
+		for j := range back.Len() {
+			var dot float64
+			for d, x := range unit.Row(i) {
+				dot += float64(x) * float64(back.Row(j)[d])
+			}
+			best = max(best, dot)
+		}
+		want += best
+	}
+	s := NewScorer()
+	s.Reset(q, cb)
+	if got := s.MaxSim(PlanePLAID, enc.View); math.Abs(float64(got)-want) > 1e-4 {
+		t.Errorf("MaxSim is %v, brute force %v", got, want)
+	}
+	tokens, sims := make([]int32, q.Tokens), make([]float32, q.Tokens)
+	if got := s.Explain(PlanePLAID, enc.View, tokens, sims); math.Abs(float64(got)-want) > 1e-4 {
+		t.Errorf("Explain's sum is %v, brute force %v", got, want)
 	}
 }

@@ -50,8 +50,8 @@ func (s *Scorer) SetCodebook(cb *Codebook) { s.cb = cb }
 
 // MaxSim returns the score of a document on plane p.
 func (s *Scorer) MaxSim(p Plane, v View) float32 {
-	if p == PlaneRaw {
-		s.maxRaw(v)
+	if p.floats() {
+		s.maxFloats(p, v)
 		for t := range s.sims {
 			s.sims[t] = s.bestF32[t/simd.Lanes][t%simd.Lanes]
 		}
@@ -83,8 +83,8 @@ func (s *Scorer) MaxSimOf(v View, tokens []uint32) float32 {
 // that matched best (the first of equals) and their similarity, not weighted. Both slices
 // have room for the query's tokens.
 func (s *Scorer) Explain(p Plane, v View, tokens []int32, sims []float32) float32 {
-	if p == PlaneRaw {
-		s.maxRaw(v)
+	if p.floats() {
+		s.maxFloats(p, v)
 		for t := range s.q.Tokens {
 			sims[t] = s.bestF32[t/simd.Lanes][t%simd.Lanes]
 		}
@@ -161,8 +161,11 @@ func (s *Scorer) argmaxInt(p Plane, v View) {
 	}
 }
 
-// maxRaw leaves each query token's maximum in s.bestF32, and where in s.ids.
-func (s *Scorer) maxRaw(v View) {
+// floats reports whether a plane is scored in float32.
+func (p Plane) floats() bool { return p == PlaneRaw || p == PlanePLAID }
+
+// maxFloats leaves each query token's maximum in s.bestF32, and where in s.ids.
+func (s *Scorer) maxFloats(p Plane, v View) {
 	dim := s.q.Dim
 	if len(s.lanes) == 0 {
 		s.packF32()
@@ -173,7 +176,11 @@ func (s *Scorer) maxRaw(v View) {
 	}
 	for first := 0; first < v.Tokens; first += rowBatchF32 {
 		n := min(rowBatchF32, v.Tokens-first)
-		simd.F16ToF32(s.rowsF32[:n*dim], v.Raw[2*first*dim:])
+		if p == PlanePLAID {
+			s.cb.decodePLAID(s.rowsF32, v, first, n)
+		} else {
+			simd.F16ToF32(s.rowsF32[:n*dim], v.Raw[2*first*dim:])
+		}
 		simd.ArgmaxRowsF32(s.lanes, s.rowsF32, n, dim, int32(first), s.bestF32, s.ids)
 	}
 }
@@ -220,8 +227,12 @@ func expand(cb *Codebook, dim int, v View, p Plane, first, n int, rows []int8, f
 func Reconstruct(cb *Codebook, dim int, v View, p Plane, dst *Matrix) {
 	dst.Dim = dim
 	dst.Data = resize(dst.Data, v.Tokens*dim)
-	if p == PlaneRaw {
+	switch p {
+	case PlaneRaw:
 		DecodeF16(dst.Data, v.Raw)
+		return
+	case PlanePLAID:
+		cb.decodePLAID(dst.Data, v, 0, v.Tokens)
 		return
 	}
 	buffer, factors := make([]int8, min(rowBatch, v.Tokens)*dim), make([]int32, rowBatch)

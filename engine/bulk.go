@@ -231,6 +231,11 @@ func (b *Bulk) Add(ctx context.Context, docs ...Document) error {
 			return err
 		}
 	}
+	return b.add(ctx, ops)
+}
+
+// add passes the upserts of one step on.
+func (b *Bulk) add(ctx context.Context, ops []op) error {
 	group := bulkGroup{documents: len(ops)}
 	size := 0
 	for i := range ops {
@@ -420,6 +425,10 @@ func (b *bulkBatch) encode(enc *codec.Encoder) {
 	b.encoded = make([]*codec.Encoded, len(b.ops))
 	for i := range b.ops {
 		o := &b.ops[i]
+		if o.enc != nil {
+			b.encoded[i] = o.enc
+			continue
+		}
 		if b.encoded[i], b.err = enc.Encode(o.matrix()); b.err != nil {
 			b.err = fmt.Errorf("document %q: %w", o.id, b.err)
 			return

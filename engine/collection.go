@@ -118,6 +118,9 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	if _, err := codec.ParseProfile(r.Profile); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	if cfg.Profile.PLAIDBits() > 0 {
+		return nil, fmt.Errorf("%w: a collection of profile %s is made by ImportPLAID", ErrInvalid, r.Profile)
+	}
 	var c *collection
 	create := func(context.Context) (err error) {
 		e.mu.Lock()

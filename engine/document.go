@@ -41,9 +41,8 @@ type Document struct {
 	Attributes json.RawMessage
 }
 
-// validate checks everything that can be wrong with a document of a
-// collection with the given dimension.
-func (d *Document) validate(dim int) error {
+// validateFields checks what is not vectors.
+func (d *Document) validateFields() error {
 	if d.ID == "" || len(d.ID) > MaxIDBytes {
 		return fmt.Errorf("%w: document id must have 1 to %d bytes, %.40q has %d", ErrInvalid, MaxIDBytes, d.ID, len(d.ID))
 	}
@@ -55,6 +54,15 @@ func (d *Document) validate(dim int) error {
 	}
 	if err := validAttributes(d.Attributes); err != nil {
 		return fmt.Errorf("%w: document %q: %w", ErrInvalid, d.ID, err)
+	}
+	return nil
+}
+
+// validate checks everything that can be wrong with a document of a
+// collection with the given dimension.
+func (d *Document) validate(dim int) error {
+	if err := d.validateFields(); err != nil {
+		return err
 	}
 	if len(d.Vectors.Data) == 0 {
 		return fmt.Errorf("document %q: %w: give Vectors, or Text and a collection with an encoder", d.ID, ErrNoVectors)

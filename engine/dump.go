@@ -343,8 +343,13 @@ func (d *dumper) codebook(id uint32) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.w, "codebook %d: %d cells of %d dimensions, residual norm %.4f, p95 %.4f\nlevels %v\n",
-		cb.ID, cb.NumCells(), cb.Dim, cb.ResidualNorm, cb.ResidualP95, cb.Levels)
+	if p := cb.PLAID; p != nil {
+		fmt.Fprintf(d.w, "codebook %d, imported: %d centroids of %d dimensions in %d cells, %d bits, weights %.4f\n",
+			cb.ID, p.NumCentroids(), cb.Dim, cb.NumCells(), p.Bits, p.Weights.Float32())
+	} else {
+		fmt.Fprintf(d.w, "codebook %d: %d cells of %d dimensions, residual norm %.4f, p95 %.4f\nlevels %v\n",
+			cb.ID, cb.NumCells(), cb.Dim, cb.ResidualNorm, cb.ResidualP95, cb.Levels)
+	}
 	rt, err := load(d.db, segment.RoutingKey(id, r.Routing), codec.DecodeRouting)
 	if err != nil {
 		return err

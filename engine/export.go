@@ -189,7 +189,8 @@ func (b *blockWriter) flush() error {
 }
 
 // exportDocs writes the live documents: for each the length of what follows, then
-// id, text, attributes, tokens, exponent, and the columns codes, A, B, C, raw;
+// id, text, attributes, tokens, exponent, and the columns codes, A, B, C, raw, and
+// of an imported index plaid;
 // byte strings and columns with their length before them.
 func exportDocs(ctx context.Context, s segView, w io.Writer) error {
 	var buf segment.Buffer
@@ -216,6 +217,9 @@ func exportDocs(ctx context.Context, s segView, w io.Writer) error {
 		rec = append(rec, v.Exp)
 		for _, column := range [][]byte{v.Codes, v.A, v.B, v.C, v.Raw} {
 			rec = appendBytes(rec, column)
+		}
+		if v.PLAID != nil {
+			rec = appendBytes(rec, v.PLAID)
 		}
 		out = append(binary.AppendUvarint(out[:0], uint64(len(rec))), rec...)
 		if _, err := w.Write(out); err != nil {
@@ -387,17 +391,27 @@ func (a *attachment) decode(b []byte) (Document, error) {
 	d := Document{ID: string(in.bytes()), Text: string(in.bytes()), Attributes: bytes.Clone(in.bytes())}
 	v := codec.View{Tokens: int(min(in.uvarint(), 1<<31-1)), Exp: in.byte()}
 	v.Codes, v.A, v.B, v.C, v.Raw = in.bytes(), in.bytes(), in.bytes(), in.bytes(), in.bytes()
+	if a.plane == codec.PlanePLAID {
+		v.PLAID = in.bytes()
+	}
 	if in.err != nil || len(in.b) > 0 {
 		return d, a.damaged(fmt.Errorf("document %.40q: malformed", d.ID))
 	}
 	profile, _ := codec.ParseProfile(a.meta.Profile) // readCodebook has checked it
 	for _, c := range codec.Columns(a.meta.Dim, profile, a.meta.RetainRaw, a.codebook != nil) {
-		have := map[string][]byte{"codes": v.Codes, "a": v.A, "b": v.B, "c": v.C, "raw": v.Raw}[c.Name]
+		have := map[string][]byte{"codes": v.Codes, "a": v.A, "b": v.B, "c": v.C, "raw": v.Raw, "plaid": v.PLAID}[c.Name]
 		if len(have) != v.Tokens*c.BytesPerToken || v.Tokens == 0 {
 			return d, a.damaged(fmt.Errorf("document %.40q: %d bytes of column %s for %d tokens", d.ID, len(have), c.Name, v.Tokens))
 		}
 	}
-	if a.codebook != nil {
+	if a.plane == codec.PlanePLAID {
+		if a.codebook == nil || a.codebook.PLAID == nil || a.codebook.PLAID.RecordBytes()*v.Tokens != len(v.PLAID) {
+			return d, a.damaged(fmt.Errorf("document %.40q: records without the codebook of an import", d.ID))
+		}
+		if _, err := a.codebook.EncodedPLAID(v.PLAID); err != nil {
+			return d, a.damaged(fmt.Errorf("document %.40q: %w", d.ID, err))
+		}
+	} else if a.codebook != nil {
 		for i := 0; i+1 < len(v.Codes); i += 2 {
 			if int(binary.LittleEndian.Uint16(v.Codes[i:])) >= a.codebook.NumCells() {
 				return d, a.damaged(fmt.Errorf("document %.40q: a code above the codebook's cells", d.ID))

@@ -49,6 +49,9 @@ type op struct {
 	attrs []byte
 	dim   int
 	raw   []byte // [tokens][dim] little-endian float16 unit vectors
+	// enc is what is stored of it, where that is not made of vectors: of an import,
+	// which is not logged.
+	enc *codec.Encoded
 }
 
 // newUpsert checks a document and returns its upsert, but for the number.
@@ -63,10 +66,21 @@ func newUpsert(d *Document, dim int) (op, error) {
 	}, nil
 }
 
-func (o *op) tokens() int { return len(o.raw) / (2 * o.dim) }
+func (o *op) tokens() int {
+	if o.enc != nil {
+		return o.enc.Tokens
+	}
+	return len(o.raw) / (2 * o.dim)
+}
 
 // bytes is what the operation weighs in the log and in the buffer.
-func (o *op) bytes() int { return len(o.id) + len(o.text) + len(o.attrs) + len(o.raw) + opOverhead }
+func (o *op) bytes() int {
+	n := len(o.id) + len(o.text) + len(o.attrs) + len(o.raw) + opOverhead
+	if o.enc != nil {
+		n += len(o.enc.PLAID) + 4*len(o.enc.Centroids)
+	}
+	return n
+}
 
 // opOverhead is about what an operation weighs besides what the caller gave.
 const opOverhead = 32

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -352,6 +353,9 @@ func (r *reindexRun) create(ctx context.Context) error {
 	record.Indexes = r.source.declared()
 	for _, x := range record.Indexes {
 		record.NextIndex = max(record.NextIndex, x.ID)
+	}
+	if p, _ := codec.ParseProfile(c.Profile); p.PLAIDBits() > 0 { // its codebook is of the old model's vectors
+		record.Profile = Exact.String()
 	}
 	if r.opts.Profile != nil {
 		record.Profile = r.opts.Profile.String()

@@ -181,7 +181,7 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 			return lost(fmt.Errorf("its routing %d is of codebook %d, not %d", rec.Routing, s.routing.CodebookID, rec.Codebook))
 		}
 		s.routing = routing
-		cells = s.codebook.NumCells()
+		cells = s.codebook.NumCodes()
 		s.postings, broken = reader.LoadPostings(rec.written().routing)
 	}
 	s.reader, s.live = reader, segment.NewBitset(reader.Len(), true)

@@ -181,6 +181,9 @@ func (r *replayTo) applyNotes(db *pebble.DB, state *storeState) error {
 	defer b.Close()
 	first := state.NextCollection // those below are in the checkpoint, if they live
 	for _, n := range r.notes {
+		if n.Created != nil && n.Created.ID >= first && n.Created.Codebook != 0 {
+			return fmt.Errorf("%w: collection %q was imported after the checkpoint, and what an import brings is not in the log", ErrInvalid, n.Created.Name)
+		}
 		if n.Created != nil && n.Created.ID >= first {
 			if err := b.Set(segment.CollectionKey(n.Created.ID), n.Created.encode(), nil); err != nil {
 				return err

@@ -314,7 +314,7 @@ const docOverhead = 512
 func (d *memDoc) memory() int64 {
 	e := d.enc
 	return int64(d.op.bytes()) + docOverhead +
-		int64(len(e.Codes)+len(e.A)+len(e.B)+len(e.C)+len(e.Raw)+len(e.Norms)+4*len(e.Centroids)+2*len(e.Centroids))
+		int64(len(e.Codes)+len(e.A)+len(e.B)+len(e.C)+len(e.Raw)+len(e.PLAID)+len(e.Norms)+4*len(e.Centroids)+2*len(e.Centroids))
 }
 
 // memoryOf is at least what memory comes to for a document that is not encoded

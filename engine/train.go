@@ -75,7 +75,7 @@ func (e *Engine) trainOn(ctx context.Context, c *collection, v *version, due tra
 // have yet to follow to the current space nothing is: so there are at most two.
 func (e *Engine) trainingDue(v *version, routingTokens, tokens int64) training {
 	switch {
-	case tokens < e.opts.TrainTokens:
+	case tokens < e.opts.TrainTokens || v.space.profile.PLAIDBits() > 0: // an imported codebook stays
 		return trainNothing
 	case !v.space.coded():
 		return trainFirst

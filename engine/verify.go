@@ -98,7 +98,7 @@ func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyR
 		r.Bytes += s.bytes()
 		cells := 0
 		if s.space.coded() {
-			cells = s.space.codebook.NumCells()
+			cells = s.space.codebook.NumCodes()
 		}
 		want := segment.Contents{Cells: cells, Postings: s.postings, Indexes: s.indexes}
 		for _, o := range e.obsolete.items() {

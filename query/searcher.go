@@ -11,7 +11,7 @@ import (
 )
 
 // Stage names, in the order of a search. Every table and metric uses them.
-var Stages = []string{"encode", "filter", "centroids", "postings", "select", "plane_a", "plane_b", "plane_c", "raw", "fetch"}
+var Stages = []string{"encode", "filter", "centroids", "postings", "select", "plane_a", "plane_b", "plane_c", "raw", "plaid", "fetch"}
 
 // StageTime is the time that a stage took.
 type StageTime struct {
@@ -337,6 +337,9 @@ func (t tier) prunes(v codec.View) bool { return t.pruned && v.A != nil }
 
 func (s *Searcher) tiers(want int) []tier {
 	full := max(s.p.NFullScores, want)
+	if s.plane == codec.PlanePLAID { // there is no cheaper one
+		return []tier{{s.plane, max(s.p.NA, full), false}, {s.plane, full, false}}
+	}
 	return []tier{{codec.PlaneA, max(s.p.NA, full), true}, {s.plane, full, false}}
 }
 
@@ -395,7 +398,7 @@ func (s *Searcher) selectTokens(c candidate, v codec.View, slot int) {
 
 // planeOf is plane p where the candidate's source has it.
 func (s *Searcher) planeOf(c candidate, p codec.Plane) codec.Plane {
-	if sp := s.spaces[c.source]; sp.Codebook == nil {
+	if sp := s.spaces[c.source]; sp.Codebook == nil || sp.Representation == codec.PlanePLAID {
 		return sp.Representation // has no other
 	}
 	return p

@@ -94,7 +94,7 @@ func NewBuilder(fs vfs.FS, dir string, id ID, cfg Config) (*Builder, error) {
 }
 
 // columnOrder is the order of keys.
-var columnOrder = []column{colA, colB, colC, colDocs, colIndex, colMeta, colPostings, colRaw, colText, colCodes}
+var columnOrder = []column{colA, colB, colC, colDocs, colIndex, colMeta, colPostings, colRaw, colText, colCodes, colPLAID}
 
 func (b *Builder) column(c column) *columnWriter {
 	return b.cols[slices.Index(columnOrder, c)]

@@ -65,12 +65,16 @@ func columnByName(name string) column {
 // known reports whether this program reads a column: token records of another
 // size would be taken apart wrongly.
 func known(s codec.ColumnSpec, dim int) bool {
-	return slices.Contains(codec.Columns(dim, codec.Balanced, true, true), s) ||
-		slices.Contains(codec.Columns(dim, codec.Exact, true, true), s)
+	for p := codec.Exact; p <= codec.PLAID8; p++ {
+		if slices.Contains(codec.Columns(dim, p, true, true), s) {
+			return true
+		}
+	}
+	return false
 }
 
 // slots is the number of columns of token records.
-const slots = 5
+const slots = 6
 
 // slot numbers the columns of token records, -1 for the others.
 func (c column) slot() int {
@@ -85,6 +89,8 @@ func (c column) slot() int {
 		return 3
 	case colRaw:
 		return 4
+	case colPLAID:
+		return 5
 	}
 	return -1
 }
@@ -102,6 +108,8 @@ func columnData(v codec.View, c column) []byte {
 		return v.C
 	case colRaw:
 		return v.Raw
+	case colPLAID:
+		return v.PLAID
 	}
 	return nil
 }
@@ -118,6 +126,8 @@ func setColumn(v *codec.View, c column, data []byte) {
 		v.C = data
 	case colRaw:
 		v.Raw = data
+	case colPLAID:
+		v.PLAID = data
 	}
 }
 
@@ -132,6 +142,8 @@ func planeColumns(p codec.Plane) []column {
 		return columnsC
 	case codec.PlaneRaw:
 		return columnsRaw
+	case codec.PlanePLAID:
+		return columnsPLAID
 	}
 	return nil
 }
@@ -141,6 +153,8 @@ var (
 	columnsB   = []column{colCodes, colA, colB}
 	columnsC   = []column{colC}
 	columnsRaw = []column{colRaw}
+
+	columnsPLAID = []column{colPLAID}
 )
 
 // columnWriter cuts one column into chunks and passes them on.

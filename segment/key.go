@@ -178,10 +178,11 @@ const (
 	colRaw      column = 'R' // float16 originals
 	colText     column = 'T' // text and attributes
 	colCodes    column = 'c' // cells
+	colPLAID    column = 'p' // centroids and residuals of an imported codebook
 )
 
 var columnNames = map[column]string{
-	colA: "a", colB: "b", colC: "c", colCodes: "codes", colRaw: "raw",
+	colA: "a", colB: "b", colC: "c", colCodes: "codes", colRaw: "raw", colPLAID: "plaid",
 	colDocs: "documents", colIndex: "attributes", colMeta: "meta", colPostings: "postings", colText: "text",
 }
 

@@ -83,7 +83,7 @@ func (r *Reader) Verify(ctx context.Context, want Contents) (err error) {
 
 // Contents is what a segment is to have beside its own metadata's columns.
 type Contents struct {
-	Cells    int               // of its codebook, 0 for a flat segment
+	Cells    int               // or centroids, that codes are of: Codebook.NumCodes, 0 for a flat segment
 	Postings *Postings         // in use; nil for a flat segment
 	Indexes  []*AttributeIndex // in use, ascending ids
 	Stale    []KeyRange        // of others, which are on their way out
@@ -197,6 +197,12 @@ func (r *Reader) verifyChunk(want chunkRef, key, value []byte, cells int) error 
 		for i := 0; i < len(body); i += 2 {
 			if code := binary.LittleEndian.Uint16(body[i:]); int(code) >= cells {
 				return corrupt(describe(key), int64(i), "cell %d of %d", code, cells)
+			}
+		}
+	case colPLAID:
+		for stride, i := r.meta.stride(colPLAID), 0; i+4 <= len(body); i += stride {
+			if code := binary.LittleEndian.Uint32(body[i:]); int64(code) >= int64(cells) {
+				return corrupt(describe(key), int64(i), "centroid %d of %d", code, cells)
 			}
 		}
 	case colText:

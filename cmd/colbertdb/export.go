@@ -16,7 +16,7 @@ import (
 
 type exportCmd struct {
 	Path   string `arg:"" help:"Folder for the files, one a segment; with --format the file or folder to write."`
-	Format string `placeholder:"FORMAT" help:"Vectors instead of segments: npy (a folder), npz, safetensors, parquet or jsonl. Default: by the name's ending, else segments."`
+	Format string `placeholder:"FORMAT" help:"Vectors instead of segments: npy (a folder), npz, safetensors, parquet or jsonl. Of an imported index: plaid (the form that it came in), stanford, pylate-stanford, fast-plaid, pylate or next-plaid (a folder). Default: by the name's ending, else segments."`
 }
 
 // segmentOutput is the JSON of export and attach: one segment.
@@ -36,8 +36,12 @@ func (c *exportCmd) Run(a *app) error {
 		if format = vectorfile.FormatOf(c.Path); format == "" || filepath.Ext(c.Path) == "" {
 			return c.segments(a)
 		}
+	case c.Format == "plaid":
+		return c.plaid(a, "")
+	case slices.Contains(engine.PLAIDForms(), c.Format):
+		return c.plaid(a, c.Format)
 	case !slices.Contains(vectorfile.Formats, format):
-		return usagef("--format %s: use one of %v", c.Format, vectorfile.Formats)
+		return usagef("--format %s: use one of %v, plaid or one of %v", c.Format, vectorfile.Formats, engine.PLAIDForms())
 	}
 	return c.vectors(a, format)
 }

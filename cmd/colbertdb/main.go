@@ -51,6 +51,7 @@ type commandLine struct {
 	Restore    restoreCmd    `cmd:"" help:"Make a store of a backup, or of a chain of them."`
 	Changes    changesCmd    `cmd:"" help:"Print committed changes in order."`
 	Export     exportCmd     `cmd:"" help:"Write the segments of a collection to files that need nothing else."`
+	Import     importCmd     `cmd:"" help:"Make a collection of an index of ColBERT, PyLate, fast-plaid or next-plaid, as it is."`
 	Attach     attachCmd     `cmd:"" help:"Store segments that export wrote."`
 	Repair     repairCmd     `cmd:"" help:"Say what damage has cost, and make a store of the rest."`
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`

@@ -39,6 +39,11 @@ func TestScripts(t *testing.T) {
 			e.Setenv("COLBERTDB_DB", e.WorkDir+"/db")
 			e.Setenv("COLBERTDB_MODEL", "")
 			e.Setenv("NO_COLOR", "1")
+			goldens, err := filepath.Abs("../../segment/plaid/testdata")
+			if err != nil {
+				return err
+			}
+			e.Setenv("PLAID", goldens)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err

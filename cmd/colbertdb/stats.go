@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
@@ -132,7 +133,9 @@ func (c *collectionStats) lines() [][2]string {
 		segments += fmt.Sprintf(", %.0f bytes a token with text and index", c.BytesPerToken)
 	}
 	codebook := "none yet: every search is exact"
-	if c.Cells > 0 {
+	if strings.HasPrefix(c.Profile, "plaid-") {
+		codebook = fmt.Sprintf("imported: %s centroids, in %s cells for searching", render.Count(int64(c.Centroids)), render.Count(int64(c.Cells)))
+	} else if c.Cells > 0 {
 		codebook = fmt.Sprintf("%s cells, %s centroids, residual %.2f", render.Count(int64(c.Cells)), render.Count(int64(c.Centroids)), c.ResidualNorm)
 	}
 	model := "none: vectors from the caller"

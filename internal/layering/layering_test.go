@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"encoder/bert":                    {"encoder", "internal/simd"},
 	"encoder/bundled":                 {"encoder", "encoder/bert", "encoder/onnx", "internal/simd"},
 	"encoder/fake":                    {"encoder", "codec"},
-	"engine":                          {"wal", "segment", "compaction", "query", "query/filter", "internal/attribute", "codec", "encoder", "internal/envelope", "internal/failpoint", "internal/pace"},
+	"engine":                          {"wal", "segment", "segment/plaid", "compaction", "query", "query/filter", "internal/attribute", "codec", "encoder", "internal/envelope", "internal/failpoint", "internal/pace"},
 	"cmd/colbertdb":                   {"engine", "encoder", "encoder/onnx", "encoder/tokenizer", "encoder/bundled", "encoder/fake", "query/eval", "cmd/colbertdb/internal/bench", "cmd/colbertdb/internal/ingest", "cmd/colbertdb/internal/render", "cmd/colbertdb/internal/server", "cmd/colbertdb/internal/vectorfile"},
 	"cmd/colbertdb/internal/server":   {"engine", "encoder", "internal/wire", "internal/npy", "cmd/colbertdb/internal/render"},
 	"cmd/colbertdb/internal/bench":    {"engine", "codec", "query/eval", "internal/resample", "internal/npy"},

@@ -131,6 +131,14 @@ func (w *Writer) flush() error {
 	return err
 }
 
+// HasIDs reports whether the form stores ids.
+func (w *Writer) HasIDs() bool { return w.form.ids() }
+
+// AddFile puts another file into the folder.
+func (w *Writer) AddFile(name string, content []byte) error {
+	return os.WriteFile(filepath.Join(w.tmp, name), content, 0o644)
+}
+
 func (w *Writer) json(name string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -80,6 +80,10 @@ func (h *Collection) DropAttributeIndexes(ctx context.Context, paths ...string) 
 
 // AttributeIndexes describes the collection's attribute indexes.
 func (h *Collection) AttributeIndexes() ([]AttributeIndexInfo, error) {
+	if err := h.c.engine.enter(); err != nil {
+		return nil, err
+	}
+	defer h.c.engine.exit()
 	v, err := h.c.acquire()
 	if err != nil {
 		return nil, err

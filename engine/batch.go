@@ -153,9 +153,10 @@ type foundDoc struct {
 
 // matching lists the documents of the current version that meet a filter.
 func (c *collection) matching(ctx context.Context, f *Filter) (found []foundDoc, seq uint64, err error) {
-	if c.engine.closed() {
-		return nil, 0, ErrClosed
+	if err := c.engine.enter(); err != nil {
+		return nil, 0, err
 	}
+	defer c.engine.exit()
 	v, err := c.acquire()
 	if err != nil {
 		return nil, 0, err

@@ -54,6 +54,10 @@ type SegmentInfo struct {
 
 // Segments lists the sealed segments of one version of the collection.
 func (h *Collection) Segments() ([]SegmentInfo, error) {
+	if err := h.c.engine.enter(); err != nil {
+		return nil, err
+	}
+	defer h.c.engine.exit()
 	v, err := h.c.acquire()
 	if err != nil {
 		return nil, err
@@ -76,6 +80,10 @@ func (h *Collection) Segments() ([]SegmentInfo, error) {
 // compressed, checksummed file that AttachSegment of another collection takes.
 // ErrNotFound: the collection has no such segment, or no live document in it.
 func (h *Collection) ExportSegment(ctx context.Context, id uint64, w io.Writer) (*SegmentFile, error) {
+	if err := h.c.engine.enter(); err != nil {
+		return nil, err
+	}
+	defer h.c.engine.exit()
 	v, err := h.c.acquire()
 	if err != nil {
 		return nil, err

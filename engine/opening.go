@@ -85,9 +85,10 @@ func (c *collection) open() (*version, error) {
 		return v, nil
 	}
 	e := c.engine
-	if e.closed() {
-		return nil, ErrClosed
+	if err := e.enter(); err != nil { // whoever opens it: also a write
+		return nil, err
 	}
+	defer e.exit()
 	s, segs, err := c.load()
 	if err != nil {
 		return nil, fmt.Errorf("collection %q: %w", c.name, err)

@@ -1,7 +1,11 @@
 package engine
 
-// A read of the store runs between enter and exit, so that Close waits for the
-// reads that are on their way and later ones get ErrClosed.
+// What reads Pebble runs between enter and exit, so that Close waits for the reads
+// that are on their way and later ones get ErrClosed: every method that reads
+// documents, the opening of a collection at rest, and each step of a reindex. Who
+// holds Engine.bg or pub (holding) and the goroutines of the store need neither:
+// Close waits for them too. No code of the caller that may take its time runs in
+// between where it can be helped.
 
 // enter begins a read.
 func (e *Engine) enter() error {

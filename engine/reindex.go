@@ -109,6 +109,10 @@ func (e *Engine) Reindex(ctx context.Context, name string, enc encoder.Encoder, 
 
 // PlanReindex says what Reindex would have to do, and whether it can.
 func (e *Engine) PlanReindex(ctx context.Context, name string, enc encoder.Encoder) (*ReindexPlan, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.exit()
 	e.mu.Lock()
 	c := e.resolve(name)
 	var into *collection

@@ -95,6 +95,10 @@ func (r *reindexRun) copyBatch(ctx context.Context) (int, error) {
 // batch reads the next documents, the ids of those without text, and the
 // position after them.
 func (r *reindexRun) batch(ctx context.Context) (docs []Document, textless []string, next segment.DocNum, err error) {
+	if err := r.e.enter(); err != nil {
+		return nil, nil, 0, err
+	}
+	defer r.e.exit()
 	v, err := r.source.acquire()
 	if err != nil {
 		return nil, nil, 0, err
@@ -209,6 +213,10 @@ func (r *reindexRun) remove(ctx context.Context, ids []string) error {
 // dead returns those ids that name no live document of the newest version. The
 // caller keeps the collection open.
 func (c *collection) dead(ids []string) (out []string, err error) {
+	if err := c.engine.enter(); err != nil {
+		return nil, err
+	}
+	defer c.engine.exit()
 	c.engine.mu.Lock() // the ids of the buffers belong to the current version
 	defer c.engine.mu.Unlock()
 	for _, id := range ids {

@@ -131,12 +131,9 @@ func (r *reindexRun) encode(ctx context.Context, docs []Document) (tokens, trunc
 	for i := range docs {
 		texts[i] = docs[i].Text
 	}
-	encoded, err := r.enc.EncodeDocuments(ctx, texts)
+	encoded, err := encodeDocuments(ctx, r.enc, texts)
 	if err != nil {
-		return 0, 0, fmt.Errorf("encoding %d documents from %q on: %w", len(docs), docs[0].ID, err)
-	}
-	if len(encoded) != len(docs) {
-		return 0, 0, fmt.Errorf("colbertdb: encoder returned %d documents for %d texts", len(encoded), len(docs))
+		return 0, 0, fmt.Errorf("documents from %q on: %w", docs[0].ID, err)
 	}
 	for i := range docs {
 		docs[i].Vectors = encoded[i].Vectors

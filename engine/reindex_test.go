@@ -555,3 +555,47 @@ func infoOf(t *testing.T, db *engine.Engine, name string) engine.CollectionInfo 
 	}
 	return col.Info()
 }
+
+// A model that panics ends the reindex with an error and harms nothing else: the
+// collection answers and takes writes, and the next call goes on.
+func TestReindexWithAPanickingModel(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	db := mustOpen(t, vfs.NewMem(), &engine.Options{})
+	col, err := db.CreateCollection(ctx, "docs", engine.CollectionConfig{Encoder: oldModel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := texts{}
+	write := func(n int) {
+		for range n {
+			id := fmt.Sprint(len(want))
+			want[id] = passage(r)
+			if _, err := col.Upsert(ctx, engine.Document{ID: id, Text: want[id]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(30)
+	batches := 0
+	broken := &counted{Encoder: newModel, each: func() {
+		if batches++; batches == 2 {
+			panic("out of memory")
+		}
+	}}
+	o := &engine.ReindexOptions{BatchDocuments: 8}
+	if _, err := db.Reindex(ctx, "docs", broken, o); err == nil || !strings.Contains(err.Error(), "panicked: out of memory") {
+		t.Fatalf("the reindex ends with %v", err)
+	}
+	write(5)
+	want.check(t, col, oldModel)
+	res, err := db.Reindex(ctx, "docs", newModel, o)
+	if err != nil || !res.Resumed {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	now, err := db.Collection("docs", engine.WithEncoder(newModel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.check(t, now, newModel)
+	mustClose(t, db)
+}

@@ -219,14 +219,20 @@ func (e *Engine) merger() {
 }
 
 // maintain does what is due: collections that outgrew exact search get a
-// codebook, small segments are merged.
+// codebook, small segments are merged. A collection that it fails for is tried again
+// at the next wake, and holds up no other.
 func (e *Engine) maintain(ctx context.Context) error {
 	e.bg.Lock()
 	defer e.bg.Unlock()
 	ctx = pace.With(ctx, &e.pace)
+	var errs []error
 	if !e.opts.DisableAutoCompaction {
 		due := e.takeMergeable()
 		for i, c := range due {
+			if ctx.Err() != nil {
+				e.markMergeable(due[i:])
+				break
+			}
 			err := e.train(ctx, c)
 			if err == nil {
 				err = e.mergeDue(ctx, c)
@@ -235,12 +241,12 @@ func (e *Engine) maintain(ctx context.Context) error {
 				err = e.indexDue(ctx, c)
 			}
 			if err != nil && (c.alive.Err() == nil || e.ctx.Err() != nil) { // not because it was dropped
-				e.markMergeable(due[i:])
-				return fmt.Errorf("collection %q: %w", c.name, err)
+				e.markMergeable(due[i : i+1])
+				errs = append(errs, fmt.Errorf("collection %q: %w", c.name, err))
 			}
 		}
 	}
-	return e.exciseObsolete(ctx)
+	return errors.Join(append(errs, e.exciseObsolete(ctx))...)
 }
 
 // wake asks the merger to look for work.

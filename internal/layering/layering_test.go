@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"scripts/bulkload":                {"engine", "codec", "internal/bytecount", "internal/resample"},
 	"scripts/changecost":              {"engine", "encoder", "encoder/bundled", "internal/bytecount", "scripts/internal/background", "internal/resample"},
 	"scripts/lifecost":                {"engine", "internal/bytecount", "scripts/internal/background", "internal/resample"},
+	"scripts/serverload":              {"engine", "engine/remote"},
 	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
 	"scripts/mutants":                 {"internal/failpoint"},
 	"scripts/notices":                 nil,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/colbertdb-go/colbertdb/internal/wire"
 )
@@ -97,9 +98,24 @@ func (q *request) json(status int, v any) {
 		b.WriteString(`{"message":"internal error","error":"internal error","detail":"internal error","error_type":"internal","code":500}`)
 		status = http.StatusInternalServerError
 	}
+	if q.gated {
+		q.pending, q.pendingStatus = b.Bytes(), status
+		return
+	}
+	q.send(status, b.Bytes())
+}
+
+// send sends a JSON answer, which the client must take in time.
+func (q *request) send(status int, b []byte) {
+	rc := http.NewResponseController(q.w)
+	_ = rc.SetWriteDeadline(time.Now().Add(q.s.limits.ReadTimeout))
 	h := q.w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(b)))
 	q.w.WriteHeader(status)
-	_, _ = q.w.Write(b.Bytes())
+	if _, err := q.w.Write(b); err != nil && q.err == nil {
+		q.err = err
+	}
+	_ = rc.Flush()
+	_ = rc.SetWriteDeadline(time.Time{})
 }

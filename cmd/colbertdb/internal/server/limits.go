@@ -42,10 +42,11 @@ type Limits struct {
 	// Searches is the number of searches of a batch. Default: 256.
 	Searches int `env:"SEARCHES" placeholder:"N" help:"Searches of a batch. Default: 256."`
 	// Running is the number of searches and encodings at work at once, Queued of
-	// those that wait for their turn; more get 429. Default: 2 × the processors, and
-	// as many.
-	Running int `env:"RUNNING" placeholder:"N" help:"Searches and encodings at work at once. Default: 2 × the processors."`
-	Queued  int `env:"QUEUED" placeholder:"N" help:"Searches and encodings that wait; more get 429. Default: as many as run."`
+	// those that wait for their turn; more get 429. They compute all the time: with more
+	// of them than processors, every other request waits for those. Default: as many
+	// as there are processors, and as many more, at least 2.
+	Running int `env:"RUNNING" placeholder:"N" help:"Searches and encodings at work at once. Default: the processors."`
+	Queued  int `env:"QUEUED" placeholder:"N" help:"Searches and encodings that wait; more get 429. Default: as many as run, at least 2."`
 	// Writing and WritesQueued are the same of writes. Default: 2 × the processors,
 	// and 16 × as many.
 	Writing      int `env:"WRITING" placeholder:"N" help:"Writes at work at once. Default: 2 × the processors."`
@@ -117,8 +118,8 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.NProbe, 256)
 	def(&l.Scored, 100_000)
 	def(&l.Searches, 256)
-	def(&l.Running, 2*cores)
-	def(&l.Queued, l.Running)
+	def(&l.Running, cores)
+	def(&l.Queued, max(2, l.Running))
 	def(&l.Writing, 2*cores)
 	def(&l.WritesQueued, 16*l.Writing)
 	def(&l.QueryTimeout, 10*time.Second)

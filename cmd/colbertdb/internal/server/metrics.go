@@ -43,7 +43,7 @@ func newMetrics(s *Server) *metrics {
 	counter("colbertdb_http_panics_total", "Handlers that panicked: each is a defect.", func() float64 { return float64(s.panics.Load()) })
 	for name, g := range map[string]*gate{"search": s.searches, "write": s.writes} {
 		gauge("colbertdb_"+name+"_running", "At work now.", func() float64 { return float64(g.running()) })
-		gauge("colbertdb_"+name+"_queued", "Waiting for their turn.", func() float64 { return float64(g.queue.Load()) })
+		gauge("colbertdb_"+name+"_queued", "Waiting for their turn.", func() float64 { return float64(g.queued()) })
 		counter("colbertdb_"+name+"_denied_total", "Answered 429 because too many were waiting.", func() float64 { return float64(g.denied.Load()) })
 	}
 	m.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{})

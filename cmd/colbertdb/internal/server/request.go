@@ -31,6 +31,10 @@ type request struct {
 	stages     []any // of a search, for the slow-query log
 	changed    int   // documents written or deleted, for the audit log
 	isWrite    bool
+	gated      bool // inside a gate: answers wait in pending
+	pending    []byte
+
+	pendingStatus int
 }
 
 // answer remembers what was sent.
@@ -146,14 +150,27 @@ func (q *request) finish(took time.Duration) {
 	}
 }
 
-// admitted runs f when the gate lets it, within a time.
+// admitted runs f when the gate lets it, within a time. The answer is sent after f
+// has left the gate: a client that reads slowly holds up nobody.
 func (q *request) admitted(g *gate, timeout time.Duration, f func(ctx context.Context) error) error {
+	err := q.inside(g, timeout, f)
+	if err == nil && q.pending != nil {
+		q.send(q.pendingStatus, q.pending)
+	}
+	return err
+}
+
+func (q *request) inside(g *gate, timeout time.Duration, f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(q.r.Context(), timeout)
 	defer cancel()
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	defer g.leave()
+	q.gated = true
+	defer func() {
+		q.gated = false
+		g.leave()
+	}()
 	return f(ctx)
 }
 

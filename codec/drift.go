@@ -120,3 +120,13 @@ func Distortion(v View, dim int, p Plane) float64 {
 	}
 	return sum / float64(max(1, v.Tokens))
 }
+
+// SquaredError is Distortion where plane C, whose components are rounded to its
+// scale, has an error too.
+func SquaredError(v View, dim int, p Plane) float64 {
+	if p != PlaneC {
+		return Distortion(v, dim, p)
+	}
+	step := float64(int(1)<<v.Exp) / float64(IntScale(dim))
+	return float64(dim) * step * step / 12
+}

@@ -62,6 +62,8 @@ type collection struct {
 	gate    gate                   // held while its name is switched
 	renamed atomic.Pointer[string] // its name, once it is another
 
+	calibration atomic.Pointer[Calibration] // replaced under Engine.pub
+
 	dropped atomic.Bool
 	used    atomic.Int64 // Engine.clock at its last use
 	changed atomic.Int64 // time of the last write or opening, Unix nanoseconds
@@ -102,7 +104,10 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	if err := validName(name); err != nil {
 		return nil, err
 	}
-	r := collectionRecord{Name: name, Dim: cfg.Dim, Profile: cfg.Profile.String(), RetainRaw: cfg.RetainRaw}
+	if err := validRecallTarget(cfg.RecallTarget); err != nil {
+		return nil, err
+	}
+	r := collectionRecord{Name: name, Dim: cfg.Dim, Profile: cfg.Profile.String(), RetainRaw: cfg.RetainRaw, RecallTarget: cfg.RecallTarget}
 	if cfg.Encoder != nil {
 		m := modelOf(cfg.Encoder)
 		r.Model = &m
@@ -197,6 +202,7 @@ func newCollection(e *Engine, r collectionRecord) *collection {
 	config.Segments = nil // those of the record count
 	c := &collection{engine: e, id: r.ID, name: r.Name, config: config, record: r, nextNum: r.NextNum}
 	c.setDeclared(r.Indexes)
+	c.calibration.Store(r.Calibration)
 	c.alive, c.drop = context.WithCancel(e.ctx)
 	return c
 }
@@ -551,6 +557,9 @@ func (h *Collection) Compact(ctx context.Context) error {
 			return err
 		}
 		if err := errors.Join(e.compact(ctx, h.c), e.indexDue(ctx, h.c)); err != nil {
+			return err
+		}
+		if _, err := h.calibrate(ctx, CalibrateOptions{}); err != nil {
 			return err
 		}
 		return e.exciseObsolete(ctx)

@@ -240,6 +240,9 @@ func (e *Engine) maintain(ctx context.Context) error {
 			if err == nil {
 				err = e.indexDue(ctx, c)
 			}
+			if err == nil {
+				err = e.calibrateDue(ctx, c)
+			}
 			if err != nil && (c.alive.Err() == nil || e.ctx.Err() != nil) { // not because it was dropped
 				e.markMergeable(due[i : i+1])
 				errs = append(errs, fmt.Errorf("collection %q: %w", c.name, err))

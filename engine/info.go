@@ -42,6 +42,9 @@ type CollectionInfo struct {
 	Tiers   []TierInfo
 	Columns []ColumnInfo // of token records, hottest first
 	Debt    Debt
+
+	// Calibration says what searches were measured to find; nil where they were not.
+	Calibration *Calibration
 }
 
 // TierInfo is what a tier of segments holds.
@@ -122,7 +125,7 @@ func (h *Collection) Info() CollectionInfo {
 func (c *collection) describe(s *space) CollectionInfo {
 	return CollectionInfo{
 		Name: c.title(), ReindexOf: c.engine.reindexOf(c), Dim: s.dim, Profile: s.profile, RetainRaw: s.retainRaw, Model: c.config.Model,
-		Representation: s.representation().String(),
+		Representation: s.representation().String(), Calibration: c.calibration.Load(),
 	}
 }
 

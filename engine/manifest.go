@@ -51,6 +51,9 @@ type collectionRecord struct {
 	// Indexes are the attribute indexes declared, NextIndex the last id given out.
 	Indexes   []segment.IndexSpec `json:"indexes,omitempty"`
 	NextIndex uint32              `json:"next_index,omitempty"`
+	// RecallTarget is asked for, Calibration what was found the last time.
+	RecallTarget float64      `json:"recall_target,omitempty"`
+	Calibration  *Calibration `json:"calibration,omitempty"`
 }
 
 type segmentRecord struct {

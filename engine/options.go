@@ -210,6 +210,9 @@ type CollectionConfig struct {
 	// RetainRaw keeps the float16 originals: scores are then float32 MaxSim,
 	// and a later codebook is trained and encoded without loss. Default: false.
 	RetainRaw bool
+	// RecallTarget is the candidate recall@10 that the default effort is calibrated
+	// to reach. Default: DefaultRecallTarget.
+	RecallTarget float64
 	// Encoder turns text into vectors. Its name and fingerprint are recorded;
 	// it is not owned: the caller closes it after the store. Optional.
 	Encoder encoder.Encoder

@@ -162,7 +162,7 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 	sources, documents := searched(srcs)
 	s := e.searchers.Get().(*query.Searcher)
 	defer e.searchers.Put(s)
-	r, err := s.Search(ctx, q, sources, req.params())
+	r, err := s.Search(ctx, q, sources, req.params(h.c.rung()))
 	if err != nil {
 		return nil, err
 	}
@@ -198,9 +198,10 @@ func searched(srcs []source) (sources []query.Source, documents int) {
 	return sources, documents
 }
 
-func (req *SearchRequest) params() query.Params {
+// params are those of a search in a collection with a calibrated rung, 0 without.
+func (req *SearchRequest) params(rung int) query.Params {
 	return query.Params{
-		K: req.K, Effort: req.Effort, Exact: req.Exact, NProbe: req.NProbe, NA: req.NCandidates, NFullScores: req.NFullScores,
+		K: req.K, Effort: req.Effort, Rung: rung, Exact: req.Exact, NProbe: req.NProbe, NA: req.NCandidates, NFullScores: req.NFullScores,
 		Filter: req.Filter, Explain: req.Explain, GroupBy: req.GroupBy, GroupSize: req.GroupSize,
 	}
 }

@@ -54,7 +54,7 @@ func (h *Collection) SearchBatch(ctx context.Context, reqs []SearchRequest) ([]*
 	params := make([]query.Params, len(reqs))
 	searchers := make([]*query.Searcher, len(reqs))
 	for i := range reqs {
-		params[i] = reqs[i].params()
+		params[i] = reqs[i].params(h.c.rung())
 		searchers[i] = e.searchers.Get().(*query.Searcher)
 		defer e.searchers.Put(searchers[i])
 	}

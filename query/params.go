@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -14,9 +15,9 @@ var ErrInvalid = errors.New("colbertdb: invalid search")
 type Effort uint8
 
 const (
-	EffortDefault Effort = iota // candidate recall@10 of at least 0.95 on real vectors
-	EffortFast                  // half of the work
-	EffortHigh                  // about four times the work
+	EffortDefault Effort = iota // what the collection's target of recall takes, where it is calibrated
+	EffortFast                  // half of the work or less
+	EffortHigh                  // about twice the work
 	EffortFull                  // no candidate generation: every document is scored
 )
 
@@ -42,6 +43,9 @@ type Params struct {
 	K int
 	// Effort sets the budgets below. Default: EffortDefault.
 	Effort Effort
+	// Rung is the place of EffortDefault on the Ladder, as calibrated, from 1 on.
+	// Default: DefaultRung.
+	Rung int
 	// Exact scores every document. Default: false.
 	Exact bool
 	// Cells is the number of cells a query token looks into, NProbe that of fine
@@ -66,13 +70,38 @@ const (
 	MaxNProbe = 256
 )
 
-// budgets are the efforts' parameters for K = 10; docs/benchmarks.md has the
-// measurements that they come from.
-var budgets = map[Effort]Params{
-	EffortFast:    {Cells: 4, NProbe: 4, NA: 512, NFullScores: 64},
-	EffortDefault: {Cells: 8, NProbe: 16, NA: 2048, NFullScores: 128},
-	EffortHigh:    {Cells: 16, NProbe: 32, NA: 4096, NFullScores: 256},
-	EffortFull:    {Cells: 1, NProbe: 1, NA: 1, NFullScores: 1},
+// Budgets bound the work of a search for K = 10: cells and fine centroids a query
+// token, documents scored on plane A, and in the last tier. Recall is not monotone in
+// one of them alone, so they go up together.
+type Budgets struct{ Cells, NProbe, NA, NFullScores int }
+
+// Ladder is what searches choose their budgets from, each about 1.3 to 2 times the
+// work of the one before. docs/benchmarks.md has the measurements.
+var Ladder = []Budgets{
+	{Cells: 4, NProbe: 4, NA: 512, NFullScores: 64},
+	{Cells: 8, NProbe: 8, NA: 1024, NFullScores: 96},
+	{Cells: 8, NProbe: 16, NA: 1536, NFullScores: 96},
+	{Cells: 8, NProbe: 16, NA: 2048, NFullScores: 128},
+	{Cells: 16, NProbe: 24, NA: 3072, NFullScores: 192},
+	{Cells: 16, NProbe: 32, NA: 4096, NFullScores: 256},
+	{Cells: 24, NProbe: 48, NA: 8192, NFullScores: 512},
+	{Cells: 32, NProbe: 64, NA: 16384, NFullScores: 1024},
+}
+
+// DefaultRung is the place on the Ladder of EffortDefault in a collection that has
+// not been calibrated.
+const DefaultRung = 3
+
+// RungOf is the place of an effort on the Ladder where EffortDefault is at rung: fast
+// is three below it, high two above, as far as the ladder goes.
+func RungOf(e Effort, rung int) int {
+	switch e {
+	case EffortFast:
+		rung -= 3
+	case EffortHigh:
+		rung += 2
+	}
+	return min(max(rung, 0), len(Ladder)-1)
 }
 
 // withDefaults fills in what is zero, larger where K is.
@@ -86,7 +115,10 @@ func (p Params) withDefaults() Params {
 	if p.Effort == EffortFull {
 		p.Exact = true
 	}
-	b := budgets[p.Effort]
+	b := Budgets{1, 1, 1, 1} // EffortFull spends none
+	if p.Effort != EffortFull {
+		b = Ladder[RungOf(p.Effort, cmp.Or(p.Rung, DefaultRung))]
+	}
 	b.Cells = max(b.Cells, min(p.NProbe, MaxNProbe))
 	def := func(v *int, d int) {
 		if *v == 0 {
@@ -107,6 +139,8 @@ func (p Params) validate() error {
 		return fmt.Errorf("%w: K is %d, it must be 1 to %d", ErrInvalid, p.K, MaxK)
 	case effortNames[p.Effort] == "":
 		return fmt.Errorf("%w: unknown effort %d: use fast, default, high or full", ErrInvalid, p.Effort)
+	case p.Rung < 0 || p.Rung >= len(Ladder):
+		return fmt.Errorf("%w: Rung is %d, it must be 0 to %d", ErrInvalid, p.Rung, len(Ladder)-1)
 	case p.NProbe < 1 || p.NProbe > MaxNProbe:
 		return fmt.Errorf("%w: NProbe is %d, it must be 1 to %d", ErrInvalid, p.NProbe, MaxNProbe)
 	case p.Cells < 1 || p.NA < 1 || p.NFullScores < 1 || p.GroupSize < 1:

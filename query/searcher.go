@@ -182,9 +182,9 @@ func (s *Searcher) allow(ctx context.Context) error {
 	return nil
 }
 
-// maxScan is the number of documents above which finding candidates always costs
+// MaxScan is the number of documents above which finding candidates always costs
 // less than scoring all.
-const maxScan = 2048
+const MaxScan = 2048
 
 // find returns the best documents, at least want of them where there are that
 // many, in order, with their deciding scores.
@@ -200,7 +200,7 @@ func (s *Searcher) find(ctx context.Context, q *codec.Query, want int) ([]candid
 
 // exhaustive reports whether every allowed document is scored on the deciding plane.
 func (s *Searcher) exhaustive(want int) bool {
-	return s.p.Exact || !s.coded() || s.matches <= min(2*s.p.NA, maxScan) || want >= s.matches
+	return s.p.Exact || !s.coded() || s.matches <= min(2*s.p.NA, MaxScan) || want >= s.matches
 }
 
 // scan scores every allowed document and returns the best want of them, or all

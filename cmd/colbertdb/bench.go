@@ -29,6 +29,7 @@ type benchCmd struct {
 	Queries  int      `default:"1000" help:"At most so many queries of each input, spread over all."`
 	ExactOf  int      `default:"100" help:"So many queries are also searched exactly over the stored planes, for candidate recall."`
 	Threads  int      `default:"1" help:"Threads that ask at once, for queries a second."`
+	Text     bool     `help:"Store the texts of BEIR folders too, so that the collections calibrate with sentences."`
 	Budget   int64    `placeholder:"BYTES" help:"Memory for columns. Default: a quarter of the machine's."`
 	Resample int      `placeholder:"N" help:"Measure so many synthetic documents instead, made of the inputs' token vectors with noise."`
 	Tokens   int      `default:"70" help:"Tokens of a synthetic document."`
@@ -68,9 +69,15 @@ func (c *benchCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	set, err := c.set(a, cmp.Or(c.Vectors, work))
+	set, enc, err := c.set(a, cmp.Or(c.Vectors, work))
+	if enc != nil {
+		defer closing(&err, enc)
+	}
 	if err != nil {
 		return err
+	}
+	if !c.Text {
+		enc = nil
 	}
 	if len(set.Queries) == 0 {
 		return fmt.Errorf("%s has no queries to ask; --split names the judgments whose queries are taken", set.Name)
@@ -80,7 +87,7 @@ func (c *benchCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, db)
-	r, err := c.measure(a, db, set, profiles, points)
+	r, err := c.measure(a, db, set, enc, profiles, points)
 	if err != nil {
 		return err
 	}
@@ -101,21 +108,16 @@ func (c *benchCmd) Run(a *app) (err error) {
 	return nil
 }
 
-// set opens the inputs, encoding what is text.
-func (c *benchCmd) set(a *app, cache string) (set *bench.Set, err error) {
+// set opens the inputs, encoding what is text with an encoder, which is the caller's
+// to close where it is returned.
+func (c *benchCmd) set(a *app, cache string) (set *bench.Set, enc encoder.Encoder, err error) {
 	set = &bench.Set{}
-	var enc encoder.Encoder // once an input is text
-	defer func() {
-		if enc != nil {
-			closing(&err, enc)
-		}
-	}()
 	for _, in := range c.Inputs {
 		dir, name := in, filepath.Base(in)
 		if !bench.IsVectors(in) {
 			if enc == nil {
 				if enc, err = loadModel(cmp.Or(a.Model, modelBundled)); err != nil {
-					return nil, err
+					return nil, enc, err
 				}
 			}
 			info := enc.Info()
@@ -123,7 +125,7 @@ func (c *benchCmd) set(a *app, cache string) (set *bench.Set, err error) {
 			if !bench.IsVectors(dir) {
 				a.note("encoding %s with %s", in, info.Name)
 				if err := c.encode(a, enc, in, dir); err != nil {
-					return nil, err
+					return nil, enc, err
 				}
 			}
 		}
@@ -135,16 +137,39 @@ func (c *benchCmd) set(a *app, cache string) (set *bench.Set, err error) {
 			}
 		}
 		if judged == "" && !bench.IsVectors(in) {
-			return nil, fmt.Errorf("%s has no qrels/%s.tsv: --split names the judgments", in, strings.Join(c.Split, ".tsv, "))
+			return nil, enc, fmt.Errorf("%s has no qrels/%s.tsv: --split names the judgments", in, strings.Join(c.Split, ".tsv, "))
 		}
 		if err := set.Add(dir, name, judged, c.Queries); err != nil {
-			return nil, err
+			return nil, enc, err
+		}
+		if c.Text && !bench.IsVectors(in) {
+			texts, err := readTexts(a.ctx, in)
+			if err != nil {
+				return nil, enc, err
+			}
+			set.AddTexts(texts)
 		}
 	}
 	if c.Resample > 0 {
 		err = set.Resample(c.Resample, c.Tokens, c.Seed)
 	}
-	return set, err
+	return set, enc, err
+}
+
+// readTexts reads the documents of a BEIR folder, by id.
+func readTexts(ctx context.Context, dir string) (map[string]string, error) {
+	docs, err := ingest.Open(dir, ingest.Options{Format: ingest.BEIR}, nil)
+	if err != nil {
+		return nil, err
+	}
+	texts := map[string]string{}
+	for d, err := range docs.Passages(ctx) {
+		if err != nil && !errors.Is(err, ingest.ErrEmpty) {
+			return nil, err
+		}
+		texts[d.ID] = d.Text
+	}
+	return texts, nil
 }
 
 // encode writes the vectors of a BEIR folder to another, in place only when they
@@ -249,7 +274,7 @@ func encodeSet(ctx context.Context, enc encoder.Encoder, docs *ingest.Input, que
 }
 
 // measure fills in the report.
-func (c *benchCmd) measure(a *app, db *engine.Engine, set *bench.Set, profiles []engine.Profile, points []bench.Point) (*bench.Report, error) {
+func (c *benchCmd) measure(a *app, db *engine.Engine, set *bench.Set, enc encoder.Encoder, profiles []engine.Profile, points []bench.Point) (*bench.Report, error) {
 	r := &bench.Report{
 		Machine: bench.ThisMachine(revision()), Command: "colbertdb " + strings.Join(os.Args[1:], " "), Name: set.Name,
 		Documents: set.Documents, Tokens: set.Tokens, Dim: set.Dim, Queries: len(set.Queries),
@@ -276,14 +301,14 @@ func (c *benchCmd) measure(a *app, db *engine.Engine, set *bench.Set, profiles [
 	for _, profile := range profiles {
 		a.note("profile %s", profile)
 		update, done := progress()
-		store, err := bench.Build(a.ctx, db, set, profile, update)
+		store, err := bench.Build(a.ctx, db, set, engine.CollectionConfig{Dim: set.Dim, Profile: profile, Encoder: enc}, update)
 		done()
 		if err != nil {
 			return nil, err
 		}
 		p := bench.Profile{
 			Profile: profile.String(), Built: store.Built, Cells: store.Info.Cells, Centroids: store.Info.Centroids, Segments: store.Info.Segments,
-			BytesPerToken: float64(store.Info.Bytes) / float64(max(1, store.Info.Tokens)),
+			Stats: store.Info.Calibration, BytesPerToken: float64(store.Info.Bytes) / float64(max(1, store.Info.Tokens)),
 		}
 		for _, k := range c.K {
 			exact, times, err := store.Exact(a.ctx, k, c.ExactOf)

@@ -49,7 +49,9 @@ type collectionStats struct {
 	Tiers     []engine.TierInfo   `json:"tiers,omitempty"`
 	Columns   []engine.ColumnInfo `json:"columns,omitempty"`
 	Debt      engine.Debt         `json:"debt"`
-	Advice    []string            `json:"advice,omitempty"`
+	// Recall says what searches were measured to find.
+	Recall *engine.Calibration `json:"recall,omitempty"`
+	Advice []string            `json:"advice,omitempty"`
 }
 
 func (statsCmd) Run(a *app) (err error) {
@@ -73,7 +75,7 @@ func (statsCmd) Run(a *app) (err error) {
 			Representation: c.Representation, Documents: c.Documents, Tokens: c.Tokens, Buffered: c.Buffered,
 			Deleted: c.Deleted, Segments: c.Segments, Bytes: c.Bytes, Cells: c.Cells, Centroids: c.Centroids,
 			ResidualNorm: c.ResidualNorm, Seq: c.LastSeq,
-			ReindexOf: c.ReindexOf, Tiers: c.Tiers, Columns: c.Columns, Debt: c.Debt, Advice: advice(&c),
+			ReindexOf: c.ReindexOf, Tiers: c.Tiers, Columns: c.Columns, Debt: c.Debt, Recall: c.Calibration, Advice: advice(&c),
 		}
 		if c.Segments > 0 && c.Buffered == 0 && c.Deleted == 0 && c.Tokens > 0 {
 			s.BytesPerToken = float64(c.Bytes) / float64(c.Tokens)
@@ -154,5 +156,28 @@ func (c *collectionStats) lines() [][2]string {
 	if columns != "" {
 		out = append(out, [2]string{"columns", columns})
 	}
-	return append(out, [2]string{"profile", profile}, [2]string{"codebook", codebook}, [2]string{"model", model})
+	out = append(out, [2]string{"profile", profile}, [2]string{"codebook", codebook}, [2]string{"model", model})
+	if c.Recall != nil {
+		out = append(out, recallLines(c.Recall)...)
+	}
+	return out
+}
+
+// recallLines say what searches were measured to find, an effort a line.
+func recallLines(m *engine.Calibration) (out [][2]string) {
+	kind := map[engine.CalibrationKind]string{
+		engine.CalibrationQueries:   "queries given",
+		engine.CalibrationSentences: "sentences of its documents as queries",
+		engine.CalibrationWindows:   "windows of its documents' vectors as queries",
+	}[m.Kind]
+	target := fmt.Sprintf("target: candidate recall@10 of %.2f by the default effort", m.Target)
+	if !m.Reached {
+		target += ", not reached"
+	}
+	out = append(out, [2]string{"recall", fmt.Sprintf("%s; measured with %d %s at %s documents", target, m.Queries, kind, render.Count(m.Documents))})
+	for _, e := range m.Efforts {
+		out = append(out, [2]string{"  " + e.Effort, fmt.Sprintf("candidate recall@10 %.3f, recall@10 %.3f, %.1f %% of queries under 0.8",
+			e.CandidateRecall, e.Recall, 100*e.Below80)})
+	}
+	return out
 }

@@ -51,21 +51,26 @@ type Store struct {
 	Built time.Duration
 }
 
-// Build loads a set into a collection of db, unless it is there already.
-func Build(ctx context.Context, db *engine.Engine, s *Set, p engine.Profile, progress func(done int)) (*Store, error) {
-	name := "bench-" + p.String()
+// Build loads a set into a collection of db, unless it is there already. The
+// collection is calibrated: with sentences, where the configuration has an encoder
+// and the set has texts.
+func Build(ctx context.Context, db *engine.Engine, s *Set, cfg engine.CollectionConfig, progress func(done int)) (*Store, error) {
+	name := "bench-" + cfg.Profile.String()
+	if cfg.Encoder != nil {
+		name += "-text"
+	}
 	col, err := db.Collection(name)
 	if err == nil {
 		if n := col.Info().Documents; n != int64(s.Documents) {
 			return nil, fmt.Errorf("the store has a collection %s of %d documents, not these %d: name another folder", name, n, s.Documents)
 		}
-		return &Store{set: s, col: col, Info: col.Info()}, nil
+		return (&Store{set: s, col: col}).calibrated(ctx)
 	}
 	if !errors.Is(err, engine.ErrCollectionNotFound) {
 		return nil, err
 	}
 	start := time.Now()
-	if col, err = db.CreateCollection(ctx, name, engine.CollectionConfig{Dim: s.Dim, Profile: p}); err != nil {
+	if col, err = db.CreateCollection(ctx, name, cfg); err != nil {
 		return nil, err
 	}
 	load, err := col.Bulk(ctx, engine.BulkOptions{ExpectedTokens: s.Tokens})
@@ -75,7 +80,7 @@ func Build(ctx context.Context, db *engine.Engine, s *Set, p engine.Profile, pro
 	done := 0
 	for d, err := range s.Docs() {
 		if err == nil {
-			err = load.Add(ctx, engine.Document{ID: d.ID, Vectors: d.Vectors})
+			err = load.Add(ctx, engine.Document{ID: d.ID, Text: d.Text, Vectors: d.Vectors})
 		}
 		if err != nil {
 			return nil, errors.Join(err, load.Close())
@@ -90,7 +95,19 @@ func Build(ctx context.Context, db *engine.Engine, s *Set, p engine.Profile, pro
 	if err := col.Compact(ctx); err != nil {
 		return nil, err
 	}
-	return &Store{set: s, col: col, Info: col.Info(), Built: time.Since(start)}, nil
+	return (&Store{set: s, col: col, Built: time.Since(start)}).calibrated(ctx)
+}
+
+// calibrated returns the store when its collection has a calibration, which Compact
+// made.
+func (st *Store) calibrated(ctx context.Context) (*Store, error) {
+	if st.col.Calibration() == nil {
+		if _, err := st.col.Calibrate(ctx, engine.CalibrateOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	st.Info = st.col.Info()
+	return st, nil
 }
 
 // Exact searches exactly over the stored planes, at most limit queries.

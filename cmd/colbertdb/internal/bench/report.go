@@ -67,6 +67,8 @@ type Profile struct {
 	Segments      int           `json:"segments"`
 	Exact         []Exact       `json:"exact"`
 	Points        []Measured    `json:"points"`
+	// Stats is what stats reports of the collection; nil where it is too small.
+	Stats *engine.Calibration `json:"stats,omitempty"`
 }
 
 // Exact is a search of every document over the stored planes.
@@ -112,6 +114,7 @@ func (r *Report) Markdown() string {
 			fmt.Fprintf(&b, "| %s | exact scan | %d | 1 | %.3f | | %s | %s | | | |\n", p.Profile, x.K, x.Recall, orDash(x.NDCG), ms(x.P50))
 		}
 	}
+	r.writeStats(&b)
 	fmt.Fprint(&b, "\nStages of a search, mean, µs:\n\n")
 	names := r.stages()
 	fmt.Fprintf(&b, "| profile | effort | k | candidates | %s |\n|---|---|---|---|%s\n", strings.Join(names, " | "), strings.Repeat("---|", len(names)))
@@ -133,6 +136,24 @@ func (r *Report) Markdown() string {
 		fmt.Fprintf(&b, "| %s | %.0f | %.0f | %d MB | %d | %d | %d | %s |\n", p.Profile, p.BytesPerToken, p.Pinned, p.RSS>>20, p.Cells, p.Centroids, p.Segments, built)
 	}
 	return b.String()
+}
+
+// writeStats is the table of what stats reports.
+func (r *Report) writeStats(b *strings.Builder) {
+	head := "\nWhat stats reports of the collections, for K = 10:\n\n| profile | queries | effort | candidate recall@10 | recall@10 | queries < 0.8 |\n|---|---|---|---|---|---|\n"
+	for _, p := range r.Profiles {
+		if p.Stats == nil {
+			continue
+		}
+		for _, e := range p.Stats.Efforts {
+			name := e.Effort
+			if e.NProbe > 0 {
+				name = fmt.Sprintf("%s (%d/%d/%d)", name, e.NProbe, e.Candidates, e.NFullScores)
+			}
+			fmt.Fprintf(b, "%s| %s | %d %s | %s | %.3f | %.3f | %.1f %% |\n", head, p.Profile, p.Stats.Queries, p.Stats.Kind, name, e.CandidateRecall, e.Recall, 100*e.Below80)
+			head = ""
+		}
+	}
 }
 
 // stages are the names of those that took time, in the order of a search.

@@ -61,6 +61,7 @@ type folder struct {
 	width       int // bytes of a number
 	lens        []int
 	ids         []string
+	texts       map[string]string // by id; nil: not wanted
 }
 
 // Add adds a folder of vectors. judged names a file of judgments, or is empty;
@@ -131,6 +132,9 @@ func (s *Set) Add(dir, name, judged string, limit int) error {
 	s.folders = append(s.folders, f)
 	return nil
 }
+
+// AddTexts gives the documents added last their texts, by id.
+func (s *Set) AddTexts(texts map[string]string) { s.folders[len(s.folders)-1].texts = texts }
 
 // spread takes n of some things, evenly.
 func spread[T any](q []T, n int) []T {
@@ -233,8 +237,8 @@ func (s *Set) Resample(documents, tokens int, seed uint64) error {
 
 // Doc is a document of a Set; its vectors are valid until the next.
 type Doc struct {
-	ID      string
-	Vectors engine.Matrix
+	ID, Text string
+	Vectors  engine.Matrix
 }
 
 // Docs reads the documents in order.
@@ -243,7 +247,7 @@ func (s *Set) Docs() iter.Seq2[Doc, error] {
 		if s.synthetic != nil {
 			for i := range s.Documents {
 				d := s.synthetic.Document(i)
-				if !yield(Doc{d.ID, d.Vectors}, nil) {
+				if !yield(Doc{ID: d.ID, Vectors: d.Vectors}, nil) {
 					return
 				}
 			}
@@ -291,7 +295,7 @@ func (f *folder) read(dim int, yield func(Doc) bool) (err error) {
 		} else {
 			m.Data = npy.Floats(buf, f.width)
 		}
-		if !yield(Doc{ID: f.prefix + f.ids[i], Vectors: m}) {
+		if !yield(Doc{ID: f.prefix + f.ids[i], Text: f.texts[f.ids[i]], Vectors: m}) {
 			return errStopped
 		}
 	}

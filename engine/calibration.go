@@ -49,7 +49,8 @@ type EffortRecall struct {
 	Effort string `json:"effort"`
 	// CandidateRecall is candidate recall@10: against an exact search over the
 	// stored planes. Recall is recall@10: against exact MaxSim of the raw float32
-	// vectors, as expected from the planes' error.
+	// vectors, as expected from the planes' error; 0 where that is not known, of
+	// imported codes.
 	CandidateRecall float64 `json:"candidate_recall"`
 	Recall          float64 `json:"recall"`
 	// Below80 is the share of queries whose recall is less than 0.8.
@@ -153,7 +154,7 @@ func (h *Collection) calibrate(ctx context.Context, o CalibrateOptions) (*Calibr
 	if err != nil {
 		return nil, fmt.Errorf("colbertdb: calibrating collection %q: %w", c.name, err)
 	}
-	out.take(found)
+	out.take(found, v.space.profile.PLAIDBits() > 0)
 	return out, e.publishing(ctx, func(ctx context.Context) error {
 		if err := c.alive.Err(); err != nil {
 			return fmt.Errorf("%w: %q", ErrCollectionNotFound, c.name)
@@ -170,13 +171,16 @@ func (h *Collection) calibrate(ctx context.Context, o CalibrateOptions) (*Calibr
 }
 
 // take notes what was measured of each effort.
-func (m *Calibration) take(found *query.Measured) {
+func (m *Calibration) take(found *query.Measured, imported bool) {
 	m.Rung, m.Reached = found.Default, found.Reached
 	for _, e := range []Effort{EffortFast, EffortDefault, EffortHigh, EffortFull} {
 		r, b := found.Full, query.Budgets{}
 		if e != EffortFull {
 			i := query.RungOf(e, m.Rung)
 			r, b = found.Rungs[i], query.Ladder[i]
+		}
+		if imported {
+			r.Raw, r.Below80 = 0, 0
 		}
 		m.Efforts = append(m.Efforts, EffortRecall{
 			Effort: e.String(), CandidateRecall: r.Candidate, Recall: r.Raw, Below80: r.Below80,

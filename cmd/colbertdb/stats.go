@@ -176,8 +176,11 @@ func recallLines(m *engine.Calibration) (out [][2]string) {
 	}
 	out = append(out, [2]string{"recall", fmt.Sprintf("%s; measured with %d %s at %s documents", target, m.Queries, kind, render.Count(m.Documents))})
 	for _, e := range m.Efforts {
-		out = append(out, [2]string{"  " + e.Effort, fmt.Sprintf("candidate recall@10 %.3f, recall@10 %.3f, %.1f %% of queries under 0.8",
-			e.CandidateRecall, e.Recall, 100*e.Below80)})
+		text := fmt.Sprintf("candidate recall@10 %.3f", e.CandidateRecall)
+		if e.Recall > 0 {
+			text += fmt.Sprintf(", recall@10 %.3f, %.1f %% of queries under 0.8", e.Recall, 100*e.Below80)
+		}
+		out = append(out, [2]string{"  " + e.Effort, text})
 	}
 	return out
 }

@@ -82,20 +82,11 @@ func modelName(m *engine.Model) string {
 func getCollection(q *request) error {
 	col, err := q.s.db.Collection(q.collection)
 	if err != nil {
-		return q.hideNames(err)
+		return err
 	}
 	info := col.Info()
 	q.json(http.StatusOK, wire.CollectionOf(&info))
 	return nil
-}
-
-// hideNames takes the names of other collections out of an error for a key that is
-// limited to some.
-func (q *request) hideNames(err error) error {
-	if q.allowed != nil {
-		return failf(http.StatusNotFound, "collection_not_found", "collection %.80q not found", q.collection)
-	}
-	return err
 }
 
 func dropCollection(q *request) error {

@@ -277,7 +277,7 @@ func listDocuments(q *request) error {
 		return err
 	}
 	return q.admitted(q.s.searches, q.s.limits.MaxTimeout, func(ctx context.Context) error {
-		p, err := col.Page(ctx, o)
+		p, err := readPage(ctx, col, o)
 		if err != nil {
 			return err
 		}
@@ -297,6 +297,38 @@ func listDocuments(q *request) error {
 		q.json(http.StatusOK, out)
 		return nil
 	})
+}
+
+// Pages with vectors are read by a few documents at a time and end after so many
+// numbers: a document may have a million.
+const (
+	pagePart    = 4
+	pageNumbers = 2 << 20
+)
+
+// readPage reads a page, or the beginning of one where that is large.
+func readPage(ctx context.Context, col *engine.Collection, o engine.PageOptions) (*engine.Page, error) {
+	if o.WithoutVectors {
+		return col.Page(ctx, o)
+	}
+	out := &engine.Page{}
+	left, numbers := o.Limit, 0
+	for {
+		o.Limit = min(pagePart, left)
+		p, err := col.Page(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		out.Documents = append(out.Documents, p.Documents...)
+		out.Next, out.Seq = p.Next, p.Seq
+		for _, d := range p.Documents {
+			numbers += len(d.Vectors.Data)
+		}
+		if left -= o.Limit; left <= 0 || p.Next == 0 || numbers > pageNumbers {
+			return out, nil
+		}
+		o.After = p.Next
+	}
 }
 
 // included reads a list of names among those known; of nil, all of them.

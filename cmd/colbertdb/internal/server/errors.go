@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -69,6 +68,9 @@ func failureOf(err error) *failure {
 // wireError is an error as a body tells it.
 func (q *request) wireError(err error) wire.Error {
 	f := failureOf(err)
+	if f.kind == "collection_not_found" && q.allowed != nil { // the text names others
+		f = failf(f.status, f.kind, "collection %.80q not found", q.collection)
+	}
 	e := wire.NewError(f.status, f.kind, f.message)
 	e.RequestID = q.id
 	return e
@@ -87,16 +89,28 @@ func (q *request) fail(err error) {
 	q.json(f.status, q.wireError(err))
 }
 
+// buffer holds an answer, up to a limit.
+type buffer struct {
+	bytes.Buffer
+	most int64
+}
+
+var errAnswer = failf(http.StatusUnprocessableEntity, "answer_too_large", "the answer would be too large: ask for less of it, such as fewer hits or a shorter include")
+
+func (b *buffer) Write(p []byte) (int, error) {
+	if int64(b.Len()+len(p)) > b.most {
+		return 0, errAnswer
+	}
+	return b.Buffer.Write(p)
+}
+
 // json answers with a value.
 func (q *request) json(status int, v any) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		q.err = err
+	b := buffer{most: int64(q.s.limits.Answer)}
+	if err := lineEncoder(&b).Encode(v); err != nil {
+		q.err, status = err, failureOf(err).status
 		b.Reset()
-		b.WriteString(`{"message":"internal error","error":"internal error","detail":"internal error","error_type":"internal","code":500}`)
-		status = http.StatusInternalServerError
+		_ = lineEncoder(&b).Encode(q.wireError(err))
 	}
 	if q.gated {
 		q.pending, q.pendingStatus = b.Bytes(), status

@@ -19,6 +19,9 @@ type Limits struct {
 	// Memory bounds the bodies of all requests that are being worked on, together;
 	// more get 429. Default: 512 MiB.
 	Memory Bytes `env:"MEMORY" placeholder:"SIZE" help:"Bodies of all requests at work, together. Default: 512MiB."`
+	// Answer is the size of an answer; one that would be larger is refused. Default:
+	// 64 MiB.
+	Answer Bytes `env:"ANSWER" placeholder:"SIZE" help:"Size of an answer. Default: 64MiB."`
 	// Line is the length of a line of a bulk load, whose body has no limit of its
 	// own. Default: 8 MiB.
 	Line Bytes `env:"LINE" placeholder:"SIZE" help:"A line of a bulk load. Default: 8MiB."`
@@ -108,6 +111,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.Body, 32<<20)
 	def(&l.Decompressed, 64<<20)
 	def(&l.Memory, 512<<20)
+	def(&l.Answer, 64<<20)
 	def(&l.Line, 8<<20)
 	def(&l.Documents, 1000)
 	def(&l.DocumentTokens, 8192)
@@ -142,7 +146,7 @@ func def[T int | Bytes | time.Duration](v *T, d T) {
 // validate names the first limit that makes no sense.
 func (l *Limits) validate() error {
 	for name, v := range map[string]int64{
-		"body": int64(l.Body), "decompressed": int64(l.Decompressed), "memory": int64(l.Memory), "line": int64(l.Line), "documents": int64(l.Documents),
+		"body": int64(l.Body), "decompressed": int64(l.Decompressed), "memory": int64(l.Memory), "answer": int64(l.Answer), "line": int64(l.Line), "documents": int64(l.Documents),
 		"document tokens": int64(l.DocumentTokens), "query tokens": int64(l.QueryTokens), "query text": int64(l.QueryText),
 		"k": int64(l.K), "window": int64(l.Window), "n_probe": int64(l.NProbe), "scored": int64(l.Scored),
 		"searches": int64(l.Searches), "running": int64(l.Running), "queued": int64(l.Queued), "writing": int64(l.Writing),

@@ -185,6 +185,45 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// An answer that would be too large is an error, and pages of vectors end early.
+func TestLargeAnswers(t *testing.T) {
+	i := start(t, server.Options{Limits: server.Limits{Answer: 100 << 10}})
+	i.do(201, "PUT", "/v1/collections/notes", nil, nil)
+	for n := range 20 {
+		i.do(200, "PUT", fmt.Sprintf("/v1/collections/notes/documents/%d", n), wire.Document{Text: strings.Repeat(fmt.Sprintf("word%d ", n), 2000)}, nil)
+	}
+	i.wantError(422, "answer_too_large", "POST", "/v1/collections/notes/search", `{"text":"word1","k":20}`)
+	i.do(200, "POST", "/v1/collections/notes/search", `{"text":"word1","k":20,"include":[]}`, nil)
+	i.do(200, "POST", "/v1/collections/notes/search", `{"text":"word1","k":2}`, nil)
+	i = start(t, server.Options{})
+	i.do(201, "PUT", "/v1/collections/v", wire.CollectionConfig{Dim: 256}, nil)
+	m := engine.Matrix{Dim: 256, Data: make([]float32, 256*2000)}
+	for n := range m.Data {
+		m.Data[n] = 1
+	}
+	for n := range 9 {
+		i.do(200, "POST", "/v1/collections/v/documents", wire.Upsert{Documents: []wire.Document{{ID: fmt.Sprint(n), Vectors: wire.VectorsOf(m)}}}, nil)
+	}
+	var ids []string
+	pages := 0
+	for cursor := ""; ; pages++ {
+		var p wire.Page
+		i.do(200, "GET", "/v1/collections/v/documents?vectors=true&cursor="+cursor, nil, &p)
+		for _, d := range p.Documents {
+			ids = append(ids, d.ID)
+			if d.Rows.Len() != 2000 {
+				t.Errorf("%s has %d vectors", d.ID, d.Rows.Len())
+			}
+		}
+		if cursor = p.Next; cursor == "" {
+			break
+		}
+	}
+	if fmt.Sprint(ids) != "[0 1 2 3 4 5 6 7 8]" || pages != 1 {
+		t.Errorf("%d pages after the first, ids %v", pages, ids)
+	}
+}
+
 // No name leads out of its place, and none is taken for another.
 func TestNames(t *testing.T) {
 	i := start(t, server.Options{})

@@ -3,7 +3,8 @@
 # colbertdb serve (integrations/clients).
 set -euo pipefail
 cd "$(dirname "$0")/../integrations/clients"
-npm ci --prefix npm --no-audit --no-fund --silent
+install() { npm ci --prefix npm --no-audit --no-fund --silent; }
+install || install # a registry may hiccup
 [ -x python/.venv/bin/python ] || python3 -m venv python/.venv
 python/.venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
 CI=true go test -count=1 ./...

@@ -94,7 +94,7 @@ type Indexes struct {
 
 // Paths names attributes.
 type Paths struct {
-	Paths []string `json:"paths"`
+	Paths List[string] `json:"paths"`
 }
 
 // Snapshot describes a checkpoint that the server has made.

@@ -28,7 +28,7 @@ func (d *Document) Engine(npy func([]byte) (engine.Matrix, error)) (engine.Docum
 
 // Upsert is the body of POST …/documents.
 type Upsert struct {
-	Documents []Document `json:"documents"`
+	Documents List[Document] `json:"documents"`
 }
 
 // UpsertResult answers it.
@@ -47,8 +47,8 @@ type Truncated struct {
 
 // Delete is the body of POST …/documents:delete: ids or a filter.
 type Delete struct {
-	IDs    []string `json:"ids,omitempty"`
-	Filter *Filter  `json:"filter,omitempty"`
+	IDs    List[string] `json:"ids,omitempty"`
+	Filter *Filter      `json:"filter,omitempty"`
 }
 
 // DeleteResult answers it.

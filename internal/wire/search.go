@@ -27,8 +27,8 @@ type Search struct {
 	Explain     bool      `json:"explain,omitempty"`
 	// Include names what comes with a hit: text, attributes, highlights. Default:
 	// text and attributes.
-	Include   *[]string `json:"include,omitempty"`
-	TimeoutMS int       `json:"timeout_ms,omitempty"`
+	Include   *List[string] `json:"include,omitempty"`
+	TimeoutMS int           `json:"timeout_ms,omitempty"`
 }
 
 // SearchResult answers it.
@@ -86,7 +86,7 @@ type Match struct {
 
 // SearchBatch is the body of POST …/search:batch.
 type SearchBatch struct {
-	Searches []Search `json:"searches"`
+	Searches List[Search] `json:"searches"`
 }
 
 // SearchBatchResult answers it, in the order of the searches.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,9 +17,9 @@ type Vectors struct {
 	Rows Rows `json:"vectors,omitzero"`
 	// F16 and F32 are little-endian numbers, row-major, in base64; Shape is
 	// [tokens, dimensions].
-	F16   []byte `json:"vectors_f16_b64,omitempty"`
-	F32   []byte `json:"vectors_f32_b64,omitempty"`
-	Shape []int  `json:"shape,omitempty"`
+	F16   []byte    `json:"vectors_f16_b64,omitempty"`
+	F32   []byte    `json:"vectors_f32_b64,omitempty"`
+	Shape List[int] `json:"shape,omitempty"`
 	// NPY is a NumPy file in base64.
 	NPY []byte `json:"vectors_npy_b64,omitempty"`
 }
@@ -131,8 +132,10 @@ func (r *Rows) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		return nil
 	}
+	r.Data = make([]float32, 0, bytes.Count(b, []byte{','})+1) // what follows never grows it
 	p := numbers{b: b}
 	if err := p.rows(&r.Matrix); err != nil {
+		*r = Rows{}
 		return fmt.Errorf("%w: %w", ErrVectors, err)
 	}
 	return nil

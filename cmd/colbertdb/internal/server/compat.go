@@ -64,7 +64,7 @@ func (n *names) UnmarshalJSON(b []byte) error {
 		*n = make(names, 1)
 		return json.Unmarshal(b, &(*n)[0])
 	}
-	return json.Unmarshal(b, (*[]string)(n))
+	return json.Unmarshal(b, (*wire.List[string])(n))
 }
 
 // checkTexts bounds the texts of a request.

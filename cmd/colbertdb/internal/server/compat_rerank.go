@@ -6,22 +6,24 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/colbertdb-go/colbertdb/internal/wire"
 )
 
 // rerankRequest is the body of every rerank route.
 type rerankRequest struct {
-	Model     string            `json:"model"`
-	Query     text              `json:"query"`
-	Documents []json.RawMessage `json:"documents"`
-	Texts     texts             `json:"texts"` // TEI
-	TopN      *int              `json:"top_n"`
+	Model     string                     `json:"model"`
+	Query     text                       `json:"query"`
+	Documents wire.List[json.RawMessage] `json:"documents"`
+	Texts     texts                      `json:"texts"` // TEI
+	TopN      *int                       `json:"top_n"`
 	// ReturnDocuments is of Jina, Cohere v1 and infinity; ReturnText and RawScores of
 	// TEI; RankFields of Cohere v1, MaxTokens of v2.
-	ReturnDocuments *bool    `json:"return_documents"`
-	ReturnText      bool     `json:"return_text"`
-	RawScores       bool     `json:"raw_scores"`
-	RankFields      []string `json:"rank_fields"`
-	MaxTokens       int      `json:"max_tokens_per_doc"`
+	ReturnDocuments *bool             `json:"return_documents"`
+	ReturnText      bool              `json:"return_text"`
+	RawScores       bool              `json:"raw_scores"`
+	RankFields      wire.List[string] `json:"rank_fields"`
+	MaxTokens       int               `json:"max_tokens_per_doc"`
 }
 
 // documentText is what of a document is ranked: a string, or the fields of an object

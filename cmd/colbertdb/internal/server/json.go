@@ -11,34 +11,63 @@ import (
 
 // Limits of the form of JSON bodies, whose values take more memory than their text.
 const (
-	maxDepth = 64
-	maxNodes = 1 << 20 // objects and lists
+	maxDepth   = 64
+	maxObjects = 1 << 16
+	maxLists   = 1 << 20
+	maxWords   = 1 << 20 // elements of lists that are no numbers, lists or objects
 )
 
-// checkJSON bounds nesting and the number of objects and lists, before anything is
-// allocated for them. It does not check that b is JSON.
+// decodedSize is what decoding a body may take at once, in multiples of its length:
+// that of numbers of one digit as float32. Objects and words are bounded by number.
+const decodedSize = 2
+
+// checkJSON bounds nesting and the numbers of objects, lists and words, before
+// anything is allocated for them. It does not check that b is JSON.
 func checkJSON(b []byte) error {
-	depth, nodes := 0, 0
+	var open [maxDepth]byte
+	depth, objects, lists, words := 0, 0, 0, 0
+	element := false // a list's element begins here
 	for i := 0; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			for i++; i < len(b) && b[i] != '"'; i++ {
-				if b[i] == '\\' {
-					i++
-				}
-			}
+		c := b[i]
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			continue
 		case '{', '[':
-			if depth++; depth > maxDepth {
+			if depth == maxDepth {
 				return badRequest("nested deeper than %d", maxDepth)
 			}
-			if nodes++; nodes > maxNodes {
-				return tooLarge("more than %d objects and lists", maxNodes)
+			open[depth] = c
+			depth++
+			if c == '{' {
+				objects++
+			} else {
+				lists++
 			}
 		case '}', ']':
-			depth--
+			depth = max(0, depth-1)
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', ',', ':':
+		default:
+			if element {
+				words++
+			}
+			if c == '"' {
+				for i++; i < len(b) && b[i] != '"'; i++ {
+					if b[i] == '\\' {
+						i++
+					}
+				}
+			}
 		}
+		element = depth > 0 && open[depth-1] == '[' && (c == '[' || c == ',')
 	}
-	if !utf8.Valid(b) {
+	switch {
+	case objects > maxObjects:
+		return tooLarge("more than %d objects", maxObjects)
+	case lists > maxLists:
+		return tooLarge("more than %d lists", maxLists)
+	case words > maxWords:
+		return tooLarge("more than %d texts in lists", maxWords)
+	case !utf8.Valid(b):
 		return badRequest("not valid UTF-8")
 	}
 	return nil
@@ -86,6 +115,9 @@ func (q *request) readJSON(v any, strict bool) error {
 	b, err := q.body()
 	if err != nil {
 		return err
+	}
+	if !q.takeMemory(decodedSize * int64(len(b))) {
+		return errMemory
 	}
 	return decodeJSON(b, v, strict)
 }

@@ -160,7 +160,7 @@ func (q *request) readSearch() (*wire.Search, error) {
 		body.Filter = &wire.Filter{Filter: parsed}
 	}
 	if inc, ok := v["include"]; ok {
-		body.Include = &inc
+		body.Include = (*wire.List[string])(&inc)
 	}
 	return body, nil
 }

@@ -28,9 +28,11 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer, o BackupOptions) (d *D
 	if o.Since != nil && o.Since.StoreID != e.storeID {
 		return nil, fmt.Errorf("%w: the earlier backup %s is of store %s, this is %s; make a full backup", ErrBrokenChain, o.Since.ID, o.Since.StoreID, e.storeID)
 	}
-	from, seq := e.dir, uint64(0)
-	if e.opts.ReadOnly {
-		seq = e.seq // nobody writes and nothing needs to be held
+	from := e.dir
+	if e.opts.ReadOnly { // nobody writes and nothing needs to be held
+		if d, err = e.newCopy(copyBackup, o.Name, e.seq); err != nil {
+			return nil, err
+		}
 	} else {
 		id, err := newID()
 		if err != nil {
@@ -41,15 +43,9 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer, o BackupOptions) (d *D
 			return nil, fmt.Errorf("colbertdb: creating %q: %w", from, err)
 		}
 		defer func() { _ = e.fs.RemoveAll(from) }() // Open removes what stays
-		if seq, err = e.linkFiles(ctx, from); err != nil {
+		if d, err = e.linkFiles(ctx, from, copyBackup, o.Name); err != nil {
 			return nil, fmt.Errorf("colbertdb: backup: %w", err)
 		}
-	}
-	if d, err = newDescriptor(e.storeID, seq); err != nil {
-		return nil, err
-	}
-	if err := e.remember(copyBackup, o.Name, d); err != nil {
-		return nil, err
 	}
 	return d, e.writeBackup(ctx, w, from, d, o)
 }

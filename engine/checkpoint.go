@@ -18,8 +18,8 @@ import (
 // hard links:
 //
 //	K1  dir.tmp with the file INCOMPLETE, durable before anything else
-//	K2  no seal, merge or removal runs: rotate the log, checkpoint Pebble,
-//	    link the log files before the new one
+//	K2  no seal, merge or removal runs: rotate the log, note the copy
+//	    (copies.go), checkpoint Pebble, link the log files before the new one
 //	K3  read every file; write CHECKPOINT, the descriptor
 //	K4  sync, rename to dir, sync, remove INCOMPLETE
 //
@@ -44,12 +44,9 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) (*Descriptor, error
 	if err := beginFolder(e.fs, tmp, "checkpoint"); err != nil {
 		return nil, err
 	}
-	d, err := e.fillCheckpoint(ctx, tmp)
+	d, err := e.fillCheckpoint(ctx, tmp, dir)
 	if err == nil {
 		err = describeFolder(e.fs, tmp, d)
-	}
-	if err == nil {
-		err = e.remember(copyCheckpoint, dir, d)
 	}
 	if err == nil {
 		err = errors.Join(e.fs.RemoveAll(dir), e.fs.Rename(tmp, dir))
@@ -61,56 +58,51 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) (*Descriptor, error
 	return d, finishFolder(e.fs, dir)
 }
 
-// fillCheckpoint is K2 and the first half of K3.
-func (e *Engine) fillCheckpoint(ctx context.Context, tmp string) (*Descriptor, error) {
-	seq, err := e.linkFiles(ctx, tmp)
+// fillCheckpoint is K2 and the first half of K3, of a checkpoint that will be dir.
+func (e *Engine) fillCheckpoint(ctx context.Context, tmp, dir string) (*Descriptor, error) {
+	d, err := e.linkFiles(ctx, tmp, copyCheckpoint, dir)
 	if err != nil {
 		return nil, fmt.Errorf("colbertdb: checkpoint %q: %w", tmp, err)
-	}
-	d, err := newDescriptor(e.storeID, seq)
-	if err != nil {
-		return nil, err
 	}
 	return d, d.describeFiles(ctx, e.fs, tmp, nil)
 }
 
-// linkFiles is K2. It returns the last sequence number that the links hold.
-func (e *Engine) linkFiles(ctx context.Context, dst string) (seq uint64, err error) {
+// linkFiles is K2, for a copy of a kind and place. It returns the copy's descriptor,
+// without files, with the last sequence number that the links hold.
+func (e *Engine) linkFiles(ctx context.Context, dst, kind, place string) (*Descriptor, error) {
 	e.pub.Lock()
 	defer e.pub.Unlock()
 	if e.closed() {
-		return 0, ErrClosed
+		return nil, ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if err := e.fs.MkdirAll(filepath.Join(dst, "wal"), 0o755); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if e.opts.ReadOnly {
-		return e.seq, e.linkAll(dst)
-	}
-	e.commitMu.Lock() // what is in the log is applied
-	e.mu.Lock()
-	low, end := e.walLow, wal.FileNum(0)
-	seq = e.seq
-	e.mu.Unlock()
-	if err = e.guard.check(nil); err == nil {
-		if end, err = e.log.Rotate(); err != nil {
-			err = e.logFailed(err)
+		d, err := e.newCopy(kind, place, e.seq)
+		if err != nil {
+			return nil, err
 		}
+		return d, e.linkAll(dst)
 	}
-	e.commitMu.Unlock()
+	low, end, seq, err := e.rotateForCopy()
 	if err != nil {
-		return 0, err
+		return nil, err
+	}
+	d, err := e.newCopy(kind, place, seq)
+	if err != nil {
+		return nil, err
 	}
 	// All that is in Pebble was committed in synced batches: its log needs no flush.
 	if err := e.checkpointPebble(filepath.Join(dst, "pebble")); err != nil {
-		return 0, err
+		return nil, err
 	}
 	nums, err := wal.List(e.fs, e.walDir())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, n := range nums {
 		if n < low || n >= end {
@@ -118,10 +110,27 @@ func (e *Engine) linkFiles(ctx context.Context, dst string) (seq uint64, err err
 		}
 		name := wal.FileName(n)
 		if err := vfs.LinkOrCopy(e.fs, filepath.Join(e.walDir(), name), filepath.Join(dst, "wal", name)); err != nil {
-			return 0, fmt.Errorf("linking log file %d: %w", n, err)
+			return nil, fmt.Errorf("linking log file %d: %w", n, err)
 		}
 	}
-	return seq, e.guard.check(nil)
+	return d, e.guard.check(nil)
+}
+
+// rotateForCopy begins a new log file. The files from low to before end hold, with
+// Pebble, the store up to seq. The caller holds Engine.pub.
+func (e *Engine) rotateForCopy() (low, end wal.FileNum, seq uint64, err error) {
+	e.commitMu.Lock() // what is in the log is applied
+	defer e.commitMu.Unlock()
+	e.mu.Lock()
+	low, seq = e.walLow, e.seq
+	e.mu.Unlock()
+	if err := e.guard.check(nil); err != nil {
+		return 0, 0, 0, err
+	}
+	if end, err = e.log.Rotate(); err != nil {
+		return 0, 0, 0, e.logFailed(err)
+	}
+	return low, end, seq, nil
 }
 
 // checkpointPebble makes Pebble's own checkpoint. Pebble panics where it cannot

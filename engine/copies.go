@@ -15,6 +15,11 @@ import (
 // COPIES of its folder, so that a purge can name those that may hold what it has
 // erased. It is a file of its own since they can be made of a store that is open
 // for reading only; no copy takes it along.
+//
+// A copy is noted before its first link is made, both under Engine.pub; a purge ends
+// its work under it and looks at the list before it lets go. So each copy that has a
+// byte of what was purged is in the list that the purge sees, and none that came later
+// is.
 
 // Copy is a checkpoint or a backup that was made of a store.
 type Copy struct {
@@ -59,9 +64,14 @@ func (e *Engine) copies() ([]Copy, error) {
 		if c.Kind != copyCheckpoint {
 			return false
 		}
-		_, err := e.fs.Stat(c.Place)
-		return errors.Is(err, fs.ErrNotExist)
+		return !e.there(c.Place) && !e.there(c.Place+".tmp") // that is being made
 	}), err
+}
+
+// there reports whether there is a file or folder, also where nobody can tell.
+func (e *Engine) there(path string) bool {
+	_, err := e.fs.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 func (e *Engine) readCopies() ([]Copy, error) {
@@ -80,7 +90,16 @@ func (e *Engine) readCopies() ([]Copy, error) {
 	return r.Copies, nil
 }
 
-// remember adds a copy, before it is complete: one that is not listed would be
+// newCopy describes a copy that is about to be made, and remembers it.
+func (e *Engine) newCopy(kind, place string, seq uint64) (*Descriptor, error) {
+	d, err := newDescriptor(e.storeID, seq)
+	if err != nil {
+		return nil, err
+	}
+	return d, e.remember(kind, place, d)
+}
+
+// remember adds a copy, before it has anything: one that is not listed would be
 // worse than one that is listed and not there. The file is replaced in one step.
 func (e *Engine) remember(kind, place string, d *Descriptor) error {
 	if kind == copyCheckpoint && e.fs == vfs.Default {

@@ -34,9 +34,9 @@ type PurgeResult struct {
 	Seq      uint64 // sequence number of their deletion
 	Segments int    // rewritten
 	LogFiles int    // kept ones, from which operations were erased
-	// Copies are the checkpoints and backups made of the store before, as far as
-	// it knows: each may hold the documents. Those whose folders are gone are not
-	// listed.
+	// Copies are the checkpoints and backups begun of the store before the purge
+	// ended, as far as it knows: each may hold the documents. Those whose folders are
+	// gone are not listed.
 	Copies []Copy
 	// Aside are folders in which repairs have put damaged parts of the store.
 	Aside []string
@@ -55,7 +55,8 @@ type PurgeResult struct {
 // A document that is written under one of the ids while it runs is a new one and
 // stays.
 //
-// Out of reach: copies (PurgeResult names those it knows), what file system and
+// Out of reach: copies (PurgeResult names those it knows), what was read out of the
+// store, as by ExportSegment, what file system and
 // drive keep of files that were removed, and what was computed from many documents
 // at once: a codebook's cells are means of their tokens.
 //
@@ -77,7 +78,7 @@ func (h *Collection) Purge(ctx context.Context, ids ...string) (*PurgeResult, er
 	if err := p.e.background(ctx, p.run); err != nil {
 		return nil, fmt.Errorf("colbertdb: the documents are deleted, purging them was interrupted and has to be repeated: %w", err)
 	}
-	return &p.result, p.outOfReach()
+	return &p.result, nil
 }
 
 // purge is one run of Purge.
@@ -141,7 +142,12 @@ func (p *purge) run(ctx context.Context) error {
 	if err := e.exciseAll(ctx); err != nil {
 		return err
 	}
-	return e.publishing(ctx, p.scrub)
+	return e.publishing(ctx, func(ctx context.Context) error {
+		if err := p.scrub(ctx); err != nil {
+			return err
+		}
+		return p.outOfReach()
+	})
 }
 
 // eraseLog is E3. The caller holds Engine.pub.
@@ -239,17 +245,13 @@ func (e *Engine) exciseAll(ctx context.Context) error {
 	}
 }
 
-// outOfReach lists where the documents may still be.
-func (p *purge) outOfReach() error {
+// outOfReach lists where the documents may still be. The caller holds Engine.pub, so
+// that all copies listed were begun before the end of the purge, and any of them may
+// hold the documents: those from after the deletion too, dead.
+func (p *purge) outOfReach() (err error) {
 	e := p.e
-	copies, err := e.copies()
-	if err != nil {
+	if p.result.Copies, err = e.copies(); err != nil {
 		return err
-	}
-	for _, c := range copies {
-		if c.Seq < p.result.Seq {
-			p.result.Copies = append(p.result.Copies, c)
-		}
 	}
 	names, _ := e.fs.List(filepath.Join(e.dir, asideDir)) // most stores have none
 	slices.Sort(names)

@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -429,6 +431,66 @@ func TestPurgeNamesCopies(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A purge beside a checkpoint or backup that is being made names it: at its first
+// link, when its files are read, and when it was begun after the deletion.
+func TestPurgeNamesCopiesInTheMaking(t *testing.T) {
+	for name, at := range map[string]func(op errorfs.Op) bool{
+		"checkpoint, linking": func(op errorfs.Op) bool { return op.Kind == errorfs.OpLink && strings.HasPrefix(op.Path, "db/pebble/") },
+		"checkpoint, reading": func(op errorfs.Op) bool {
+			return op.Kind == errorfs.OpOpen && strings.HasPrefix(op.Path, "copy.tmp/pebble/") && strings.HasSuffix(op.Path, ".sst")
+		},
+		"backup, linking": func(op errorfs.Op) bool { return op.Kind == errorfs.OpLink && strings.HasPrefix(op.Path, "db/pebble/") },
+		"backup, reading": func(op errorfs.Op) bool {
+			return op.Kind == errorfs.OpOpen && strings.HasPrefix(op.Path, "db/backup-") && strings.HasSuffix(op.Path, ".sst")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p *purgeStore
+			var armed atomic.Bool
+			purged := make(chan *engine.PurgeResult, 1)
+			purge := func() {
+				res, err := p.col.Purge(ctx, secretID)
+				if err != nil {
+					t.Error(err)
+				}
+				purged <- res
+			}
+			mem := vfs.NewMem()
+			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if !at(op) || !armed.CompareAndSwap(true, false) {
+					return nil
+				}
+				if strings.HasSuffix(name, "linking") { // the purge waits for the links
+					go purge()
+				} else {
+					purge()
+				}
+				return nil
+			}))
+			p = newPurgeStore(t, fs, engine.CollectionConfig{Profile: engine.Exact}, 3)
+			p.others(t, 20)
+			p.secret(t)
+			if err := p.db.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+			armed.Store(true)
+			var err error
+			if strings.HasPrefix(name, "backup") {
+				_, err = p.db.Backup(ctx, io.Discard, engine.BackupOptions{Name: "copy"})
+			} else {
+				_, err = p.db.Checkpoint(ctx, "copy")
+			}
+			if err != nil || armed.Load() {
+				t.Fatal(err, armed.Load())
+			}
+			if res := <-purged; res == nil || len(res.Copies) != 1 || res.Copies[0].Place != "copy" {
+				t.Errorf("the purge names no copy: %+v", res)
+			}
+			mustClose(t, p.db)
+		})
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 // Change is one committed batch: the operations of one Upsert or Delete, which
 // were applied in one step and in this order.
 type Change struct {
-	Seq        uint64
-	Collection string // empty where the collection is gone and nothing names it
+	Seq uint64
+	// Collection is its own name: of one that is gone the one that it was created
+	// with, empty where nothing names it.
+	Collection string
 	Operations []Operation
 }
 
@@ -27,7 +29,9 @@ type Operation struct {
 
 // ChangesOptions say what Changes yields.
 type ChangesOptions struct {
-	// Collection limits it to one. Default: all.
+	// Collection limits it to one, named by itself or by an alias as of the call: an
+	// alias that is switched later leads where it did. ErrCollectionNotFound: there is
+	// none. Default: all.
 	Collection string
 	// Follow goes on with new changes as they are committed, until the context
 	// ends. Default: it ends with the last change committed so far.
@@ -88,6 +92,7 @@ type logCursor struct {
 	after uint64
 	last  uint64 // the change read last, or passed over
 	names map[uint32]string
+	only  uint32 // collection, 0: all
 
 	file   wal.FileNum // guarded by Engine.mu; 0: everything is still to be read
 	offset int64
@@ -102,6 +107,13 @@ type logEnd struct {
 }
 
 func (c *logCursor) run(ctx context.Context) error {
+	if name := c.o.Collection; name != "" {
+		h, err := c.e.Collection(name)
+		if err != nil {
+			return err
+		}
+		c.only = h.c.id
+	}
 	for {
 		end, err := c.now()
 		if err != nil {
@@ -140,7 +152,7 @@ func (c *logCursor) now() (logEnd, error) {
 		c.names = map[uint32]string{}
 	}
 	for _, col := range e.byName {
-		c.names[col.id] = col.name
+		c.names[col.id] = col.title()
 	}
 	if e.newChange == nil {
 		e.newChange = make(chan struct{})
@@ -201,7 +213,7 @@ func (c *logCursor) record(r wal.Record, newest uint64) error {
 	switch r.Type {
 	case recordCollection:
 		n, err := decodeCollectionNote(r.Payload)
-		if err == nil && n.Created != nil {
+		if err == nil && n.Created != nil && c.names[n.Created.ID] == "" { // it is gone
 			c.names[n.Created.ID] = n.Created.Name
 		}
 		return err
@@ -223,11 +235,11 @@ func (c *logCursor) record(r wal.Record, newest uint64) error {
 	if err != nil {
 		return err
 	}
-	ops, name := batch.ops, c.names[batch.collection]
-	if c.o.Collection != "" && name != c.o.Collection || len(ops) == 0 { // or a key alone
+	ops := batch.ops
+	if c.only != 0 && batch.collection != c.only || len(ops) == 0 { // or a key alone
 		return nil
 	}
-	change := &Change{Seq: r.Seq, Collection: name, Operations: make([]Operation, len(ops))}
+	change := &Change{Seq: r.Seq, Collection: c.names[batch.collection], Operations: make([]Operation, len(ops))}
 	for i := range ops {
 		change.Operations[i] = Operation{ID: ops[i].id, Document: ops[i].document()}
 	}

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/engine"
 )
 
@@ -127,6 +129,59 @@ func TestChanges(t *testing.T) {
 	}
 	for range db.Changes(ctx, 0, engine.ChangesOptions{}) {
 		break // an iteration may be left early
+	}
+	mustClose(t, db)
+}
+
+// Changes of one collection are found by the names that lead to it now, after a
+// reindex has renamed it too; a name that leads nowhere is an error.
+func TestChangesByName(t *testing.T) {
+	fs := vfs.NewMem()
+	o := &engine.Options{KeepLogBytes: 1 << 30}
+	db := mustOpen(t, fs, o)
+	col, err := db.CreateCollection(ctx, "docs", engine.CollectionConfig{Encoder: fake.New(dim)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := col.Upsert(ctx, engine.Document{ID: "1", Text: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := db.Reindex(ctx, "docs", fake.New(32), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := db.Collection("docs", engine.WithEncoder(fake.New(32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := now.Upsert(ctx, engine.Document{ID: "2", Text: "new"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for name, want := range map[string]string{
+			"docs":         fmt.Sprintf("%s 1, %s 2, ", res.Collection, res.Collection),
+			res.Collection: fmt.Sprintf("%s 1, %s 2, ", res.Collection, res.Collection),
+			res.Old:        fmt.Sprintf("%s 1, ", res.Old),
+			"":             fmt.Sprintf("%s 1, %s 1, %s 2, ", res.Old, res.Collection, res.Collection),
+		} {
+			var got strings.Builder
+			for c, err := range db.Changes(ctx, 0, engine.ChangesOptions{Collection: name}) {
+				if err != nil {
+					t.Fatal(name, err)
+				}
+				fmt.Fprintf(&got, "%s %s, ", c.Collection, c.Operations[0].ID)
+			}
+			if got.String() != want {
+				t.Errorf("changes of %q: %s, want %s", name, &got, want)
+			}
+		}
+		for _, err := range db.Changes(ctx, 0, engine.ChangesOptions{Collection: "nothing"}) {
+			if !errors.Is(err, engine.ErrCollectionNotFound) {
+				t.Errorf("a name that leads nowhere: %v", err)
+			}
+		}
+		mustClose(t, db)
+		db = mustOpen(t, fs, o)
 	}
 	mustClose(t, db)
 }

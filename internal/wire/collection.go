@@ -9,6 +9,9 @@ type CollectionConfig struct {
 	Profile   string `json:"profile,omitempty"` // exact, balanced or compact
 	RetainRaw bool   `json:"retain_raw,omitempty"`
 	Model     string `json:"model,omitempty"` // one of GET /v1/models
+	// RecallTarget is the candidate recall@10 that the default effort is given the
+	// budgets for.
+	RecallTarget float64 `json:"recall_target,omitempty"`
 }
 
 // Collection describes a collection.
@@ -75,7 +78,19 @@ type CollectionStats struct {
 	Tiers         []engine.TierInfo   `json:"tiers,omitempty"`
 	Columns       []engine.ColumnInfo `json:"columns,omitempty"`
 	Debt          engine.Debt         `json:"debt"`
+	Recall        *engine.Calibration `json:"recall,omitempty"`
 	Indexes       []Index             `json:"attribute_indexes,omitempty"`
+}
+
+// Calibrate is the body of POST …/calibrate.
+type Calibrate struct {
+	RecallTarget float64      `json:"recall_target,omitempty"`
+	Queries      List[string] `json:"queries,omitempty"` // texts; default: sentences of stored documents
+}
+
+// Calibrated answers it; there is nothing to calibrate where every search is exact.
+type Calibrated struct {
+	Recall *engine.Calibration `json:"recall"`
 }
 
 // Index describes an attribute index.

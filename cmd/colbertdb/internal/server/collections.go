@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -37,7 +38,7 @@ func createCollection(q *request) error {
 			return err
 		}
 	}
-	cfg := engine.CollectionConfig{Dim: c.Dim, RetainRaw: c.RetainRaw}
+	cfg := engine.CollectionConfig{Dim: c.Dim, RetainRaw: c.RetainRaw, RecallTarget: c.RecallTarget}
 	var err error
 	if cfg.Profile, err = engine.ParseProfile(cmp.Or(c.Profile, engine.Exact.String())); err != nil {
 		return unprocessable("profile %.40q: use exact, balanced or compact", c.Profile)
@@ -104,7 +105,7 @@ func collectionStats(q *request) error {
 	}
 	i := col.Info()
 	out := wire.CollectionStats{
-		Collection: wire.CollectionOf(&i), Cells: i.Cells, Centroids: i.Centroids, Tiers: i.Tiers, Columns: i.Columns, Debt: i.Debt,
+		Collection: wire.CollectionOf(&i), Cells: i.Cells, Centroids: i.Centroids, Tiers: i.Tiers, Columns: i.Columns, Debt: i.Debt, Recall: i.Calibration,
 	}
 	if i.Segments > 0 && i.Buffered == 0 && i.Deleted == 0 && i.Tokens > 0 {
 		out.BytesPerToken = float64(i.Bytes) / float64(i.Tokens)
@@ -128,6 +129,45 @@ func compactCollection(q *request) error {
 	}
 	info := col.Info()
 	q.json(http.StatusOK, wire.CollectionOf(&info))
+	return nil
+}
+
+// calibrateCollection measures what searches find and gives the default effort the
+// cheapest budgets that reach the target.
+func calibrateCollection(q *request) error {
+	var body wire.Calibrate
+	if q.r.ContentLength != 0 {
+		if err := q.readJSON(&body, true); err != nil {
+			return err
+		}
+	}
+	if n := len(body.Queries); n > q.s.limits.Documents {
+		return tooLarge("give at most %d queries, not %d", q.s.limits.Documents, n)
+	}
+	col, err := q.open()
+	if err != nil {
+		return err
+	}
+	o := engine.CalibrateOptions{RecallTarget: body.RecallTarget}
+	if len(body.Queries) > 0 {
+		if col.Encoder() == nil {
+			return fmt.Errorf("%w: collection %q has no model for texts", engine.ErrNoEncoder, q.collection)
+		}
+		err := q.inside(q.s.searches, q.s.limits.MaxTimeout, func(ctx context.Context) error {
+			return guarded(func() (err error) {
+				o.Queries, err = col.Encoder().EncodeQueries(ctx, body.Queries)
+				return err
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	m, err := col.Calibrate(q.r.Context(), o)
+	if err != nil {
+		return err
+	}
+	q.json(http.StatusOK, wire.Calibrated{Recall: m})
 	return nil
 }
 

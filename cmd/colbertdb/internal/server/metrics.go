@@ -122,6 +122,15 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 			send(prometheus.GaugeValue, v.name, v.help, v.value, "collection", i.Name)
 		}
 	}
+	for i := range m.Collections {
+		c := m.Collections[i].Calibration
+		if c == nil {
+			continue
+		}
+		for _, e := range c.Efforts {
+			send(prometheus.GaugeValue, "collection_candidate_recall", "Candidate recall@10, as last measured.", e.CandidateRecall, "collection", m.Collections[i].Name, "effort", e.Effort)
+		}
+	}
 	histogram := func(name, help string, h *engine.Histogram, labels ...string) {
 		var names, values []string
 		for i := 0; i+1 < len(labels); i += 2 {

@@ -256,7 +256,7 @@ func (doc *openAPI) valid(schema, v any, at string) error {
 			return fmt.Errorf("%s: a boolean, want %s", at, kind)
 		}
 	case nil:
-		if kind != "" {
+		if kind != "" && kind != "null" {
 			return fmt.Errorf("%s: null, want %s", at, kind)
 		}
 	}

@@ -139,6 +139,7 @@ func (s *Server) routes() {
 	add(scopeWrite, "DELETE /v1/collections/{c}", dropCollection)
 	add(scopeRead, "GET /v1/collections/{c}/stats", collectionStats)
 	add(scopeWrite, "POST /v1/collections/{c}/compact", compactCollection)
+	add(scopeWrite, "POST /v1/collections/{c}/calibrate", calibrateCollection)
 	add(scopeRead, "GET /v1/collections/{c}/indexes", listIndexes)
 	add(scopeWrite, "POST /v1/collections/{c}/indexes", makeIndexes)
 	add(scopeWrite, "DELETE /v1/collections/{c}/indexes", dropIndexes)

@@ -672,3 +672,41 @@ func (m *slowModel) EncodeQueries(ctx context.Context, texts []string) ([]encode
 func newSlow() *slowModel {
 	return &slowModel{Encoder: fake.New(dim), wait: make(chan struct{}), waiting: make(chan struct{}, 1000)}
 }
+
+// A collection's recall is measured, told by stats and metrics, and aimed at.
+func TestCalibrate(t *testing.T) {
+	i := start(t, server.Options{})
+	i.do(201, "PUT", "/v1/collections/notes", wire.CollectionConfig{RecallTarget: 0.97}, nil)
+	var none wire.Calibrated
+	i.do(200, "POST", "/v1/collections/notes/calibrate", nil, &none)
+	if none.Recall != nil {
+		t.Errorf("an empty collection is calibrated: %+v", none.Recall)
+	}
+	for from := 0; from < 2400; from += 800 { // below 2,048 documents every search is exact
+		var up wire.Upsert
+		for n := from; n < from+800; n++ {
+			up.Documents = append(up.Documents, wire.Document{ID: fmt.Sprint(n), Text: words(document(n).Text, 10+n%10) + fmt.Sprint(" word", n/100)})
+		}
+		i.do(200, "POST", "/v1/collections/notes/documents", up, nil)
+	}
+	i.do(200, "POST", "/v1/collections/notes/compact", nil, nil)
+	body := wire.Calibrate{RecallTarget: 0.9}
+	for n := range 30 {
+		body.Queries = append(body.Queries, words(paragraphs[n], 6))
+	}
+	var got wire.Calibrated
+	i.do(200, "POST", "/v1/collections/notes/calibrate", body, &got)
+	if got.Recall == nil || got.Recall.Target != 0.9 || got.Recall.Queries != 30 || len(got.Recall.Efforts) != 4 {
+		t.Fatalf("calibrated %+v", got.Recall)
+	}
+	var stats wire.CollectionStats
+	i.do(200, "GET", "/v1/collections/notes/stats", nil, &stats)
+	if stats.Recall == nil || stats.Recall.Queries != 30 {
+		t.Errorf("stats tell %+v", stats.Recall)
+	}
+	if _, b := i.send("GET", "/metrics", "", nil); !strings.Contains(string(b), `colbertdb_collection_candidate_recall{collection="notes",effort="full"} `) {
+		t.Error("the metrics do not tell it")
+	}
+	i.wantError(422, "invalid", "POST", "/v1/collections/notes/calibrate", wire.Calibrate{RecallTarget: 2})
+	i.wantError(422, "invalid", "PUT", "/v1/collections/other", wire.CollectionConfig{RecallTarget: -1})
+}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -305,5 +306,71 @@ func TestBusyServer(t *testing.T) {
 		if !errors.As(err, &e) || e.Status != c.status || a.n-1 != c.sent || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%d %s: sent %d times, want %d; %v", c.status, c.kind, a.n-1, c.sent, err)
 		}
+	}
+}
+
+// A load stores what it says while it is sent, and tells of what it cannot store.
+func TestLoad(t *testing.T) {
+	i := start(t, server.Options{})
+	c, err := remote.Open(ctx, i.url, &remote.Options{HTTP: i.http})
+	if err != nil {
+		t.Fatal(err)
+	}
+	col, err := c.CreateCollection(ctx, "notes", engine.CollectionConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := col.(*remote.Handle)
+	given := func(bad ...int) func(yield func(engine.Document) bool) {
+		return func(yield func(engine.Document) bool) {
+			for n := range 700 {
+				d := document(n)
+				e := engine.Document{ID: d.ID, Text: d.Text, Attributes: d.Attributes}
+				if slices.Contains(bad, n) {
+					e.Text = ""
+				}
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+	var steps []int64
+	got, err := h.Load(ctx, given(), &remote.LoadOptions{Progress: func(p remote.LoadProgress) { steps = append(steps, p.Stored) }})
+	if err != nil || got.Stored != 700 || got.Refused != 0 || got.Seq != i.db.Seq() || len(steps) < 3 || !slices.IsSorted(steps) {
+		t.Fatalf("%+v, %v, steps %v", got, err, steps)
+	}
+	var refused []int64
+	got, err = h.Load(ctx, given(5, 300), &remote.LoadOptions{Refused: func(place int64, err error) {
+		refused = append(refused, place)
+		if !errors.Is(err, engine.ErrNoVectors) {
+			t.Error(err)
+		}
+	}})
+	if err != nil || got.Stored != 698 || got.Refused != 2 || fmt.Sprint(refused) != "[5 300]" {
+		t.Errorf("%+v, %v, refused %v", got, err, refused)
+	}
+	got, err = h.Load(ctx, given(300), nil)
+	if !errors.Is(err, engine.ErrNoVectors) || !strings.Contains(err.Error(), "document 300") || got.Stored != 300 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_, err = h.Load(ctx, given(0), nil)
+	if !errors.Is(err, engine.ErrNoVectors) {
+		t.Error(err)
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	n := 0
+	_, err = h.Load(cancelled, func(yield func(engine.Document) bool) {
+		for yield(engine.Document{ID: fmt.Sprint(n), Text: "a"}) {
+			if n++; n == 500 {
+				cancel()
+			}
+		}
+	}, nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if list, err := c.Collections(ctx); err != nil || list[0].Documents < 700 {
+		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +44,56 @@ func (f *gateFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 		}
 	}
 	return f.FS.Create(name, c)
+}
+
+// Who waits for another merge, or for a seal, stops waiting when its context ends.
+func TestWaitersStopWhenTold(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	fs := &gateFS{FS: vfs.NewMem()}
+	db := mustOpen(t, fs, &engine.Options{DisableAutoCompaction: true, SealAge: -1})
+	col := mustCollection(t, db, engine.CollectionConfig{})
+	for i := range 2 {
+		if _, err := col.Upsert(ctx, document(r, i)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := col.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	reached, open := fs.shut()
+	ended := make(chan error, 1)
+	go func() { ended <- col.Compact(ctx) }() // it is held up in its seal, with both locks
+	<-reached
+	for name, wait := range map[string]func(context.Context) error{
+		"Compact":     col.Compact,
+		"Flush":       col.Flush,
+		"Compact all": db.Compact,
+		"SetAlias":    func(ctx context.Context) error { return db.SetAlias(ctx, "name", "test") },
+		"Checkpoint":  func(ctx context.Context) error { _, err := db.Checkpoint(ctx, "copy"); return err },
+		"Verify":      func(ctx context.Context) error { _, err := db.Verify(ctx); return err },
+	} {
+		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		waited := make(chan error, 1)
+		go func() { waited <- wait(short) }()
+		select {
+		case err := <-waited:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(10 * time.Second):
+			open()
+			t.Errorf("%s goes on to wait when its context has ended", name)
+			<-waited
+		}
+		cancel()
+	}
+	open()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	mustClose(t, db)
 }
 
 // Whatever a store does in the background or by hand, it stops soon after its

@@ -70,13 +70,12 @@ func (e *Engine) fillCheckpoint(ctx context.Context, tmp, dir string) (*Descript
 // linkFiles is K2, for a copy of a kind and place. It returns the copy's descriptor,
 // without files, with the last sequence number that the links hold.
 func (e *Engine) linkFiles(ctx context.Context, dst, kind, place string) (*Descriptor, error) {
-	e.pub.Lock()
+	if err := e.pub.LockContext(ctx); err != nil {
+		return nil, err
+	}
 	defer e.pub.Unlock()
 	if e.closed() {
 		return nil, ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
 	}
 	if err := e.fs.MkdirAll(filepath.Join(dst, "wal"), 0o755); err != nil {
 		return nil, err

@@ -47,9 +47,9 @@ type Engine struct {
 
 	events *eventQueue
 
-	bg        sync.Mutex
-	extending sync.Mutex
-	pub       sync.Mutex
+	bg        ctxLock
+	extending ctxLock
+	pub       ctxLock
 	commitMu  sync.Mutex
 
 	mu           sync.Mutex
@@ -292,19 +292,24 @@ func (e *Engine) publishing(ctx context.Context, f func(context.Context) error) 
 	return e.holding(ctx, &e.pub, f)
 }
 
-func (e *Engine) holding(ctx context.Context, lock *sync.Mutex, f func(context.Context) error) error {
+func (e *Engine) holding(ctx context.Context, lock *ctxLock, f func(context.Context) error) error {
 	if e.opts.ReadOnly {
 		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)
-	}
-	lock.Lock()
-	defer lock.Unlock()
-	if e.closed() {
-		return ErrClosed
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(e.ctx, cancel)
 	defer stop()
+	if err := lock.LockContext(ctx); err != nil {
+		if e.closed() {
+			return ErrClosed
+		}
+		return err
+	}
+	defer lock.Unlock()
+	if e.closed() {
+		return ErrClosed
+	}
 	return diskFull(f(ctx))
 }
 

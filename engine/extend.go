@@ -58,7 +58,9 @@ func (e *Engine) fit(ctx context.Context, force func(*collection) bool) error {
 
 // extend extends the collection's codebook if its buffers call for it.
 func (e *Engine) extend(ctx context.Context, c *collection) (err error) {
-	e.extending.Lock()
+	if err := e.extending.LockContext(ctx); err != nil {
+		return err
+	}
 	defer e.extending.Unlock()
 	v, err := c.acquire()
 	if err != nil {

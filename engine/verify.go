@@ -36,7 +36,9 @@ func (r *VerifyReport) Ok() bool { return len(r.Problems) == 0 }
 // beside reads and writes. The error is about Verify itself; what is wrong with
 // the store is in the report.
 func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
-	e.pub.Lock() // no seal or merge moves documents meanwhile
+	if err := e.pub.LockContext(ctx); err != nil { // no seal or merge moves documents meanwhile
+		return nil, err
+	}
 	defer e.pub.Unlock()
 	if e.closed() {
 		return nil, ErrClosed

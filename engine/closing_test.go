@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -28,8 +29,12 @@ type beside struct {
 	db       *engine.Engine
 	col      *engine.Collection
 	exported []byte // a segment of another collection
+	dir      string // of the operating system
 	n        int    // of the call
 }
+
+// plaidIndex is an index folder of another program.
+const plaidIndex = "../segment/plaid/testdata/stanford-2"
 
 // load opens a load, which the caller closes.
 func (b *beside) load(f func(*engine.Bulk) error) error {
@@ -87,6 +92,10 @@ var besideClose = map[string]struct {
 		_, err := b.col.Upsert(ctx, b.document())
 		return errors.Join(err, b.db.Flush(ctx))
 	}},
+	"Engine.ImportPLAID": {false, func(b *beside) error {
+		_, err := b.db.ImportPLAID(ctx, fmt.Sprint("index-", b.n), plaidIndex, nil)
+		return err
+	}},
 	"Engine.Metrics":     {false, func(b *beside) error { b.db.Metrics(); return nil }},
 	"Engine.PlanReindex": {true, func(b *beside) error { _, err := b.db.PlanReindex(ctx, "test", fake.New(32)); return err }},
 	"Engine.Poisoned":    {false, func(b *beside) error { return b.db.Poisoned() }},
@@ -127,8 +136,13 @@ var besideClose = map[string]struct {
 	}},
 	"Collection.AttributeIndexes": {true, func(b *beside) error { _, err := b.col.AttributeIndexes(); return err }},
 	"Collection.Bulk":             {true, func(b *beside) error { return b.load(func(*engine.Bulk) error { return nil }) }},
-	"Collection.Compact":          {true, func(b *beside) error { return b.col.Compact(ctx) }},
-	"Collection.Delete":           {true, func(b *beside) error { _, err := b.col.Delete(ctx, "doc-004"); return err }},
+	"Collection.Calibrate": {true, func(b *beside) error {
+		_, err := b.col.Calibrate(ctx, engine.CalibrateOptions{})
+		return err
+	}},
+	"Collection.Calibration": {false, func(b *beside) error { b.col.Calibration(); return nil }},
+	"Collection.Compact":     {true, func(b *beside) error { return b.col.Compact(ctx) }},
+	"Collection.Delete":      {true, func(b *beside) error { _, err := b.col.Delete(ctx, "doc-004"); return err }},
 	"Collection.DeleteWhere": {true, func(b *beside) error {
 		f, err := engine.ParseFilter(`n = 7`)
 		if err == nil {
@@ -144,6 +158,13 @@ var besideClose = map[string]struct {
 		segs, err := b.col.Segments()
 		if err == nil {
 			_, err = b.col.ExportSegment(ctx, segs[0].ID, io.Discard)
+		}
+		return err
+	}},
+	"Collection.ExportPLAID": {true, func(b *beside) error {
+		imported, err := b.db.Collection("imported")
+		if err == nil {
+			_, err = imported.ExportPLAID(ctx, filepath.Join(b.dir, fmt.Sprint(b.n)), "")
 		}
 		return err
 	}},
@@ -226,6 +247,9 @@ func closingStore(t *testing.T, o *engine.Options) (*crashmem.FS, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := db.ImportPLAID(ctx, "imported", plaidIndex, nil); err != nil {
+		t.Fatal(err)
+	}
 	segs, err := col.Segments()
 	var exported bytes.Buffer
 	if err == nil {
@@ -241,6 +265,7 @@ func closingStore(t *testing.T, o *engine.Options) (*crashmem.FS, []byte) {
 // closeBeside closes a store while a call reads its first sstable, which it must do
 // if reads is set, or after some calls where none does.
 func closeBeside(t *testing.T, disk *vfs.MemFS, o *engine.Options, call func(*beside) error, exported []byte, resting, reads bool) {
+	dir := t.TempDir()
 	var armed atomic.Bool
 	var db *engine.Engine
 	reading, closed := make(chan struct{}), make(chan struct{})
@@ -275,7 +300,7 @@ func closeBeside(t *testing.T, disk *vfs.MemFS, o *engine.Options, call func(*be
 	guarded("the call", func() {
 		defer close(ended)
 		for n := range 20 {
-			err := call(&beside{db: db, col: col, exported: exported, n: n})
+			err := call(&beside{db: db, col: col, exported: exported, dir: dir, n: n})
 			if err != nil && !errors.Is(err, engine.ErrClosed) && !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
@@ -301,8 +326,16 @@ func closeBeside(t *testing.T, disk *vfs.MemFS, o *engine.Options, call func(*be
 		}
 	})
 	if read { // Close has come as far as it gets
-		for !errors.Is(closedYet(db), engine.ErrClosed) {
-			time.Sleep(time.Millisecond)
+		begun := make(chan struct{})
+		wg.Go(func() {
+			defer close(begun)
+			for !errors.Is(closedYet(db), engine.ErrClosed) {
+				time.Sleep(time.Millisecond)
+			}
+		})
+		select {
+		case <-begun:
+		case <-time.After(20 * time.Millisecond): // the read holds a lock that Close waits for
 		}
 		time.Sleep(3 * time.Millisecond)
 	}

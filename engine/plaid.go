@@ -330,6 +330,10 @@ type ExportedPLAID struct {
 // where the ids are not the documents' numbers. Text and attributes have no place in
 // such a folder.
 func (h *Collection) ExportPLAID(ctx context.Context, dir, form string) (_ *ExportedPLAID, err error) {
+	if err := h.c.engine.enter(); err != nil {
+		return nil, err
+	}
+	defer h.c.engine.exit()
 	v, err := h.c.acquire()
 	if err != nil {
 		return nil, err

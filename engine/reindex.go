@@ -196,6 +196,7 @@ type reindexRun struct {
 	state   reindexRecord
 	left    int64
 	resumed bool
+	last    bool // finish runs: Engine.pub is held
 	held    time.Duration
 	alias   string
 }
@@ -331,6 +332,7 @@ func (r *reindexRun) run(ctx context.Context) error {
 // finish is N6 to N8.
 func (r *reindexRun) finish(ctx context.Context) error {
 	return r.e.publishing(ctx, func(ctx context.Context) error {
+		r.last = true
 		start := time.Now()
 		if err := r.source.gate.pause(ctx); err != nil {
 			return err
@@ -414,11 +416,9 @@ func (r *reindexRun) nameTarget(asked string) (string, error) {
 }
 
 // switchName is N7 and N8. The caller holds Engine.pub, and writes to the source
-// are held.
+// are held; readers do not wait for the disk.
 func (r *reindexRun) switchName() error {
 	e := r.e
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if r.source.dropped.Load() || r.target.c.dropped.Load() {
 		return fmt.Errorf("%w: dropped meanwhile", ErrCollectionNotFound)
 	}
@@ -426,11 +426,13 @@ func (r *reindexRun) switchName() error {
 	ar := a.record()
 	renamed := ""
 	record := r.source.record.clone()
+	e.mu.Lock()
 	if e.byName[r.name] == r.source {
 		renamed = e.freeName(r.name, 1)
 		record.Name = renamed
 	}
 	keys := e.keys.inherited(r.source.id, r.target.c.id)
+	e.mu.Unlock()
 	err := e.guard.write(func() error {
 		b := e.db.NewBatch()
 		defer b.Close()
@@ -443,6 +445,8 @@ func (r *reindexRun) switchName() error {
 	if err != nil {
 		return err
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if renamed != "" {
 		r.source.record = record
 		r.source.renamed.Store(&renamed)

@@ -89,7 +89,7 @@ func (r *reindexRun) copyBatch(ctx context.Context) (int, error) {
 	s.Documents, s.Skipped = s.Documents+int64(n), s.Skipped+int64(len(textless))
 	s.Tokens, s.Truncated = s.Tokens+tokens, s.Truncated+truncated
 	r.left = max(0, r.left-int64(n))
-	return n, r.save()
+	return n, r.save(ctx)
 }
 
 // batch reads the next documents, the ids of those without text, and the

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -48,16 +49,23 @@ func (e *Engine) loadReindexes() error {
 	})
 }
 
-// save makes what the target has been given durable, and then says so.
-func (r *reindexRun) save() error {
+// save makes what the target has been given durable, and then says so. Readers do
+// not wait for the disk.
+func (r *reindexRun) save(ctx context.Context) error {
+	if r.last {
+		return r.publish()
+	}
+	return r.e.publishing(ctx, func(context.Context) error { return r.publish() })
+}
+
+// publish is save for who holds Engine.pub, under which collections are dropped.
+func (r *reindexRun) publish() error {
 	e := r.e
 	if e.opts.Sync != SyncAlways {
 		if err := e.log.Sync(); err != nil {
 			return e.logFailed(err)
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if r.target.c.dropped.Load() {
 		return fmt.Errorf("%w: %q was dropped", ErrCollectionNotFound, r.target.c.title())
 	}
@@ -67,6 +75,8 @@ func (r *reindexRun) save() error {
 		return err
 	}
 	state := r.state
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.reindexes[r.target.c.id] = &state
 	return nil
 }

@@ -308,6 +308,10 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		if err := w.mergeNew(ctx); err != nil {
 			return err
 		}
+		// What was written while this waited for the lock.
+		if err := c.catchUp(ctx, moved); err != nil {
+			return err
+		}
 	}
 	if err := e.ingest(ctx, w.paths); err != nil {
 		return err
@@ -360,6 +364,10 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		return err
 	}
 	c.record = record
+	if w.trained != nil && moved.to != nil {
+		// What was written while the batch was. An error shows in finish.
+		_ = c.catchUp(context.WithoutCancel(ctx), moved)
+	}
 	e.commitMu.Lock() // buffers change their space between commit groups
 	defer e.commitMu.Unlock()
 	e.mu.Lock()

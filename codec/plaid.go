@@ -156,36 +156,61 @@ func bucketOf(b byte, i, width int) int {
 // Decode writes the unit vectors of tokens, [n][RecordBytes], to dst, [n][Dim].
 // Records whose centroid does not exist are an error.
 func (p *PLAID) Decode(dst []float32, records []byte) error {
-	size, per := p.RecordBytes(), 8/p.Bits
+	size := p.RecordBytes()
 	for at, t := 0, 0; at < len(records); at, t = at+size, t+1 {
 		code := binary.LittleEndian.Uint32(records[at:])
 		if int64(code) >= int64(p.NumCentroids()) {
 			return fmt.Errorf("%w: centroid %d of %d", ErrCorruption, code, p.NumCentroids())
 		}
 		row := dst[t*p.Dim : (t+1)*p.Dim]
-		centroid := p.centroids[int(code)*p.Dim:][:len(row)]
-		d := 0
-		for _, b := range records[at+plaidCodeBytes : at+size] {
-			for _, w := range p.values[int(b)*per : (int(b)+1)*per] {
-				row[d] = centroid[d] + w
-				d++
-			}
-		}
+		p.add(row, p.centroids[int(code)*p.Dim:][:len(row)], records[at+plaidCodeBytes:at+size])
 		unitLength(row)
 	}
 	return nil
 }
 
-// unitLength scales a vector to unit length; one of length zero stays.
-func unitLength(row []float32) {
-	var s float64
-	for _, x := range row {
-		s += float64(float64(x) * float64(x)) // rounded: no fused operations
+// add writes a centroid plus the weights of packed residuals to row.
+func (p *PLAID) add(row, centroid []float32, residuals []byte) {
+	switch p.Bits {
+	case 2:
+		for i, b := range residuals {
+			w := (*[4]float32)(p.values[4*int(b):])
+			r, c := (*[4]float32)(row[4*i:]), (*[4]float32)(centroid[4*i:])
+			r[0], r[1], r[2], r[3] = c[0]+w[0], c[1]+w[1], c[2]+w[2], c[3]+w[3]
+		}
+	case 4:
+		for i, b := range residuals {
+			w := (*[2]float32)(p.values[2*int(b):])
+			r, c := (*[2]float32)(row[2*i:]), (*[2]float32)(centroid[2*i:])
+			r[0], r[1] = c[0]+w[0], c[1]+w[1]
+		}
+	default:
+		per := 8 / p.Bits
+		for i, b := range residuals {
+			for j, w := range p.values[int(b)*per : (int(b)+1)*per] {
+				row[i*per+j] = centroid[i*per+j] + w
+			}
+		}
 	}
-	if s == 0 {
+}
+
+// unitLength scales a vector, of a multiple of eight dimensions, to unit length; one
+// of length zero stays. The order of adding is fixed and nothing is fused, so that
+// results are the same on every machine.
+func unitLength(row []float32) {
+	var s [4]float64
+	for i := 0; i+4 <= len(row); i += 4 {
+		r := (*[4]float32)(row[i:])
+		s[0] += float64(float64(r[0]) * float64(r[0]))
+		s[1] += float64(float64(r[1]) * float64(r[1]))
+		s[2] += float64(float64(r[2]) * float64(r[2]))
+		s[3] += float64(float64(r[3]) * float64(r[3]))
+	}
+	sum := s[0] + s[1] + s[2] + s[3]
+	if sum == 0 {
 		return
 	}
-	inv := float32(1 / math.Sqrt(s))
+	inv := float32(1 / math.Sqrt(sum))
 	for d, x := range row {
 		row[d] = float32(x * inv)
 	}

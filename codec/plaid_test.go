@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"testing"
@@ -225,5 +226,48 @@ func TestPLAIDEncoder(t *testing.T) {
 	tokens, sims := make([]int32, q.Tokens), make([]float32, q.Tokens)
 	if got := s.Explain(PlanePLAID, enc.View, tokens, sims); math.Abs(float64(got)-want) > 1e-4 {
 		t.Errorf("Explain's sum is %v, brute force %v", got, want)
+	}
+}
+
+func BenchmarkPLAIDMaxSim(b *testing.B) {
+	for _, bits := range []int{2, 4} {
+		b.Run(fmt.Sprint(bits, " bits"), func(b *testing.B) {
+			const dim, tokens = 128, 113
+			p := &PLAID{Dim: dim, Bits: bits}
+			random := func(n int) Floats {
+				f := Floats{Type: Float32}
+				for i := range n {
+					f.Data = binary.LittleEndian.AppendUint32(f.Data, math.Float32bits(float32(math.Sin(float64(i)))/8))
+				}
+				return f
+			}
+			p.Centroids, p.Cutoffs, p.Weights = random(2048*dim), random(1<<bits-1), random(1<<bits)
+			if err := p.Init(); err != nil {
+				b.Fatal(err)
+			}
+			cb := &Codebook{Dim: dim, PLAID: p}
+			v := View{Tokens: tokens}
+			for i := range tokens {
+				v.PLAID = binary.LittleEndian.AppendUint32(v.PLAID, uint32(i*7%2048))
+				for j := range p.ResidualBytes() {
+					v.PLAID = append(v.PLAID, byte(i*31+j*17))
+				}
+			}
+			m := NewMatrix(32, dim)
+			for i := range m.Data {
+				m.Data[i] = float32(math.Sin(float64(i)))
+			}
+			q, err := NewQuery(m, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := NewScorer()
+			s.Reset(q, cb)
+			b.ReportAllocs()
+			for b.Loop() {
+				s.MaxSim(PlanePLAID, v)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/tokens, "ns/token")
+		})
 	}
 }

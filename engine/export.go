@@ -382,11 +382,11 @@ func (a *attachment) readDocuments(b []byte) (used int, err error) {
 		if k == 0 || uint64(len(b)-used-k) < n {
 			return used, nil
 		}
-		d, err := a.decode(b[used+k : used+k+int(n)])
+		d, v, err := a.decode(b[used+k : used+k+int(n)])
 		if err != nil {
 			return used, err
 		}
-		if err := a.load.Add(a.ctx, d); err != nil {
+		if err := a.add(d, v); err != nil {
 			return used, err
 		}
 		a.documents++
@@ -394,7 +394,27 @@ func (a *attachment) readDocuments(b []byte) (used int, err error) {
 	}
 }
 
-func (a *attachment) decode(b []byte) (Document, error) {
+// add stores a document: as it is where both collections have one imported codebook,
+// else from the vectors of its best column.
+func (a *attachment) add(d Document, v codec.View) error {
+	if own := a.load.space; own != nil && own.coded() && a.plane == codec.PlanePLAID && samePLAID(own.codebook.PLAID, a.codebook.PLAID) {
+		if err := d.validateFields(); err != nil {
+			return err
+		}
+		enc, err := own.codebook.EncodedPLAID(bytes.Clone(v.PLAID))
+		if err != nil {
+			return err
+		}
+		if err := a.load.usable(); err != nil {
+			return err
+		}
+		return a.load.add(a.ctx, []op{{kind: opUpsert, id: d.ID, text: d.Text, attrs: d.Attributes, dim: own.dim, enc: enc}})
+	}
+	codec.Reconstruct(a.codebook, a.meta.Dim, v, a.plane, &d.Vectors)
+	return a.load.Add(a.ctx, d)
+}
+
+func (a *attachment) decode(b []byte) (Document, codec.View, error) {
 	in := decoder{b: b}
 	d := Document{ID: string(in.bytes()), Text: string(in.bytes()), Attributes: bytes.Clone(in.bytes())}
 	v := codec.View{Tokens: int(min(in.uvarint(), 1<<31-1)), Exp: in.byte()}
@@ -403,29 +423,28 @@ func (a *attachment) decode(b []byte) (Document, error) {
 		v.PLAID = in.bytes()
 	}
 	if in.err != nil || len(in.b) > 0 {
-		return d, a.damaged(fmt.Errorf("document %.40q: malformed", d.ID))
+		return d, v, a.damaged(fmt.Errorf("document %.40q: malformed", d.ID))
 	}
 	profile, _ := codec.ParseProfile(a.meta.Profile) // readCodebook has checked it
 	for _, c := range codec.Columns(a.meta.Dim, profile, a.meta.RetainRaw, a.codebook != nil) {
 		have := map[string][]byte{"codes": v.Codes, "a": v.A, "b": v.B, "c": v.C, "raw": v.Raw, "plaid": v.PLAID}[c.Name]
 		if len(have) != v.Tokens*c.BytesPerToken || v.Tokens == 0 {
-			return d, a.damaged(fmt.Errorf("document %.40q: %d bytes of column %s for %d tokens", d.ID, len(have), c.Name, v.Tokens))
+			return d, v, a.damaged(fmt.Errorf("document %.40q: %d bytes of column %s for %d tokens", d.ID, len(have), c.Name, v.Tokens))
 		}
 	}
 	if a.plane == codec.PlanePLAID {
 		if a.codebook == nil || a.codebook.PLAID == nil || a.codebook.PLAID.RecordBytes()*v.Tokens != len(v.PLAID) {
-			return d, a.damaged(fmt.Errorf("document %.40q: records without the codebook of an import", d.ID))
+			return d, v, a.damaged(fmt.Errorf("document %.40q: records without the codebook of an import", d.ID))
 		}
 		if _, err := a.codebook.EncodedPLAID(v.PLAID); err != nil {
-			return d, a.damaged(fmt.Errorf("document %.40q: %w", d.ID, err))
+			return d, v, a.damaged(fmt.Errorf("document %.40q: %w", d.ID, err))
 		}
 	} else if a.codebook != nil {
 		for i := 0; i+1 < len(v.Codes); i += 2 {
 			if int(binary.LittleEndian.Uint16(v.Codes[i:])) >= a.codebook.NumCells() {
-				return d, a.damaged(fmt.Errorf("document %.40q: a code above the codebook's cells", d.ID))
+				return d, v, a.damaged(fmt.Errorf("document %.40q: a code above the codebook's cells", d.ID))
 			}
 		}
 	}
-	codec.Reconstruct(a.codebook, a.meta.Dim, v, a.plane, &d.Vectors)
-	return d, nil
+	return d, v, nil
 }

@@ -76,13 +76,14 @@ func FuzzExportedDocument(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, raw bool) {
 		a := &attachment{id: "x", meta: &SegmentFile{Dim: 8, Profile: "exact", RetainRaw: raw}}
 		a.plane = codec.Representation(codec.Exact, raw, false)
-		d, err := a.decode(b)
+		d, v, err := a.decode(b)
 		if err != nil {
 			if !errors.Is(err, ErrCorruption) {
 				t.Error(err)
 			}
 			return
 		}
+		codec.Reconstruct(a.codebook, 8, v, a.plane, &d.Vectors)
 		if d.Vectors.Dim != 8 || d.Vectors.Len() < 1 || d.Vectors.Len()*8 > len(b) {
 			t.Errorf("%d vectors of dimension %d from %d bytes", d.Vectors.Len(), d.Vectors.Dim, len(b))
 		}

@@ -66,6 +66,7 @@ var allowed = map[string][]string{
 	"scripts/benchmark":               {"engine", "encoder", "encoder/bundled", "encoder/onnx", "codec", "query/eval", "scripts/internal/beir"},
 
 	"cmd/colbertdb/internal/vectorfile": {"engine", "internal/npy"},
+	"scripts/interop":                   {"engine", "segment/plaid", "internal/npy"},
 }
 
 // pebbleUsers are the packages that may name Pebble.

@@ -249,7 +249,9 @@ func (e *Engine) maintain(ctx context.Context) error {
 			}
 		}
 	}
-	return errors.Join(append(errs, e.exciseObsolete(ctx))...)
+	errs = append(errs, e.exciseObsolete(ctx))
+	e.pins.refill(ctx)
+	return errors.Join(errs...)
 }
 
 // wake asks the merger to look for work.

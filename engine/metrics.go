@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -177,6 +179,7 @@ type pinBudget struct {
 	limit  int64
 	used   int64
 	charge map[*segHandle]int64
+	filled bool // nothing has been freed since refill looked last
 }
 
 // add pins the columns of a segment, hottest first, while the budget lasts. A
@@ -184,20 +187,60 @@ type pinBudget struct {
 // It counts bytes beside, for what the segment has in memory anyway.
 func (p *pinBudget) add(ctx context.Context, h *segHandle, bytes int64) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.charge == nil {
 		p.charge = map[*segHandle]int64{}
 	}
-	for _, c := range h.ColumnSizes() {
-		if p.used+bytes+c.Bytes > p.limit {
-			continue
-		}
-		if h.Pin(ctx, c.Name) == nil {
-			bytes += c.Bytes
-		}
-	}
 	p.used += bytes
 	p.charge[h] = bytes
+	p.mu.Unlock()
+	p.pin(ctx, h)
+}
+
+// pin pins what the budget has room for of a segment that is still there, by one
+// goroutine at a time. Columns are read without the lock, which is taken where
+// searches wait.
+func (p *pinBudget) pin(ctx context.Context, h *segHandle) {
+	for _, c := range h.ColumnSizes() {
+		if !c.Pinned && p.reserve(h, c.Bytes) && h.Pin(ctx, c.Name) != nil {
+			p.grow(h, -c.Bytes)
+		}
+	}
+}
+
+// reserve takes bytes of the budget for a segment that is still there.
+func (p *pinBudget) reserve(h *segHandle, bytes int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.charge[h]; !ok || p.used+bytes > p.limit {
+		return false
+	}
+	p.used += bytes
+	p.charge[h] += bytes
+	return true
+}
+
+// refill pins columns for which there was no room when their segment was opened, such
+// as those of a merge's output, which comes while its inputs still count. The caller
+// holds Engine.bg.
+func (p *pinBudget) refill(ctx context.Context) {
+	p.mu.Lock()
+	var held []*segHandle
+	if !p.filled {
+		for h := range p.charge {
+			if h.Unpinned() > 0 && h.tryRef() {
+				held = append(held, h)
+			}
+		}
+	}
+	p.filled = true
+	p.mu.Unlock()
+	slices.SortFunc(held, func(a, b *segHandle) int { return cmp.Compare(a.Meta().ID, b.Meta().ID) })
+	for _, h := range held {
+		if ctx.Err() == nil {
+			p.pin(ctx, h)
+		}
+		h.unref()
+	}
 }
 
 // grow changes what a segment that is still there has in memory anyway.
@@ -215,6 +258,7 @@ func (p *pinBudget) remove(h *segHandle) {
 	defer p.mu.Unlock()
 	p.used -= p.charge[h]
 	delete(p.charge, h)
+	p.filled = false
 }
 
 func (p *pinBudget) usage() (used, limit int64) {

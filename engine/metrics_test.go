@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -123,4 +124,45 @@ func checkCounts(t *testing.T, col *engine.Collection, m model) {
 	if info := col.Info(); info.Documents != int64(len(m)) || info.Tokens != tokens {
 		t.Fatalf("info says %d documents and %d tokens, there are %d and %d", info.Documents, info.Tokens, len(m), tokens)
 	}
+}
+
+// The output of a merge is pinned though there was no room for it while its inputs
+// were in memory too.
+func TestMergedSegmentIsPinned(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	o := &engine.Options{DisableAutoCompaction: true, SealAge: -1}
+	fill := func(db *engine.Engine) *engine.Collection {
+		col := mustCollection(t, db, engine.CollectionConfig{})
+		for s := range 3 {
+			docs := make([]engine.Document, 300)
+			for i := range docs {
+				docs[i] = document(r, s*1000+i)
+			}
+			if _, err := col.Upsert(ctx, docs...); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return col
+	}
+	db := mustOpen(t, vfs.NewMem(), o)
+	fill(db)
+	o.MemoryBudget = db.Metrics().PinnedBytes * 3 / 2
+	mustClose(t, db)
+	db = mustOpen(t, vfs.NewMem(), o)
+	col := fill(db)
+	if err := db.Compact(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); col.Info().UnpinnedColumns > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d columns are read from disk", col.Info().UnpinnedColumns)
+		}
+	}
+	if m := db.Metrics(); m.PinnedBytes > m.PinBudget {
+		t.Errorf("%d bytes are pinned, the budget is %d", m.PinnedBytes, m.PinBudget)
+	}
+	mustClose(t, db)
 }

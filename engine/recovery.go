@@ -305,8 +305,8 @@ func (e *Engine) retire(h *segHandle) {
 	h.Close()
 	if h.obsolete.Load() {
 		e.obsolete.put(obsolete{id: id})
-		e.wake()
 	}
+	e.wake() // there is room for what it had pinned
 }
 
 // exciseOrphans removes segments that no collection names, and makes sure that

@@ -110,6 +110,19 @@ func (h *segHandle) leave() {
 	h.onLeave(h.Meta().ID)
 }
 
+// tryRef takes a reference where a version holds the segment; unref must follow.
+func (h *segHandle) tryRef() bool {
+	for {
+		n := h.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if h.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
 func (h *segHandle) unref() {
 	if h.refs.Add(-1) == 0 {
 		h.onLast(h)

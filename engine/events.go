@@ -14,8 +14,9 @@ import (
 // be delivered. A listener does not slow the store down; one that falls more
 // than 4,096 events behind misses the newest (Metrics.EventsDropped).
 //
-// A Begin is followed by its End, whatever happens in between; an End carries
-// the error, and what came of the work where there is none.
+// A Begin is followed by its End, whatever happens in between, unless one of the two
+// was missed by a listener that lagged; an End carries the error, and what came of the
+// work where there is none.
 type EventListener struct {
 	// RecoveryEnd: Open has read the store and its log.
 	RecoveryEnd func(RecoveryInfo)
@@ -72,7 +73,8 @@ type SealInfo struct {
 type MergeInfo struct {
 	Collection string
 	// Reason is the planner's: "tier", "deletes" or "codebook"; "compact" for a
-	// merge by hand, "train" for one that moves a segment to the first codebook.
+	// merge by hand, "train" for one that moves a segment to the first codebook,
+	// "purge" for one that rewrites a segment to erase what a purge has deleted.
 	Reason      string
 	Inputs      []uint64 // segments
 	DocumentsIn int      // deleted ones included

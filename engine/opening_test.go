@@ -149,7 +149,11 @@ func TestManyCollections(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("opened in %v", time.Since(start).Round(time.Millisecond))
-	t.Logf("%d bytes of heap a collection at rest", (heap()-before)/int64(n))
+	const most = 16 << 10 // a few kilobytes, and the store's own share of a hundred of them
+	each := (heap() - before) / int64(n)
+	if t.Logf("%d bytes of heap a collection at rest", each); each > most {
+		t.Errorf("%d bytes of heap a collection at rest, more than %d", each, most)
+	}
 	start = time.Now()
 	m := db.Metrics()
 	t.Logf("described in %v; %d collections are open", time.Since(start).Round(time.Millisecond), m.Opened)

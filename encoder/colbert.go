@@ -32,6 +32,7 @@ type Session interface {
 //	query     [CLS] marker tokens… [SEP] [MASK]…   every position gets a vector
 //	document  [CLS] marker tokens… [SEP]           but for skip-listed tokens
 //
+// Config.Pooled may add vectors of the whole text to either.
 // It implements Encoder over a Session.
 type ColBERT struct {
 	cfg     Config
@@ -112,6 +113,20 @@ func (c *ColBERT) room(marker *int, length int) int {
 	return length - 2 // [CLS] and [SEP]
 }
 
+func (c *ColBERT) documentSequence(text string) sequence {
+	s := c.sequence(text, c.cfg.DocumentMarker, c.cfg.DocumentLength)
+	c.addPooled(&s)
+	return s
+}
+
+// addPooled ends a sequence with the tokens in whose places the graph gives
+// vectors of the whole text.
+func (c *ColBERT) addPooled(s *sequence) {
+	for _, id := range c.cfg.pooledIDs() {
+		s.ids, s.spans, s.mask = append(s.ids, id), append(s.spans, Span{}), append(s.mask, 0)
+	}
+}
+
 func (c *ColBERT) querySequence(text string) sequence {
 	s := c.sequence(text, c.cfg.QueryMarker, c.cfg.QueryLength)
 	if c.cfg.QueryExpansion {
@@ -123,6 +138,7 @@ func (c *ColBERT) querySequence(text string) sequence {
 			s.ids, s.spans, s.mask = append(s.ids, c.cfg.MaskID), append(s.spans, Span{}), append(s.mask, attend)
 		}
 	}
+	c.addPooled(&s)
 	return s
 }
 
@@ -160,9 +176,17 @@ func (c *ColBERT) weights(ids []int) []float32 {
 	}
 	out := make([]float32, len(ids))
 	var sum float64
-	for i, id := range ids {
+	pooled := len(ids) - len(c.cfg.pooledIDs())
+	for i, id := range ids[:pooled] {
 		out[i] = c.cfg.QueryWeights[id]
 		sum += float64(out[i])
+	}
+	if p := c.cfg.Pooled; p != nil {
+		above := max(0, sum-float64(p.Least))
+		for i, w := range p.Weights {
+			out[pooled+i] = float32(above * float64(w))
+			sum += float64(out[pooled+i])
+		}
 	}
 	if sum == 0 {
 		return nil
@@ -177,7 +201,7 @@ func (c *ColBERT) weights(ids []int) []float32 {
 func (c *ColBERT) EncodeDocuments(ctx context.Context, texts []string) ([]Document, error) {
 	seqs := make([]sequence, len(texts))
 	for i, t := range texts {
-		seqs[i] = c.sequence(t, c.cfg.DocumentMarker, c.cfg.DocumentLength)
+		seqs[i] = c.documentSequence(t)
 	}
 	out := make([]Document, len(texts))
 	err := c.run(ctx, seqs, func(i int, vectors []float32) error {
@@ -266,7 +290,7 @@ func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vec
 
 // DocumentSpans returns the spans of the vectors that EncodeDocuments gives.
 func (c *ColBERT) DocumentSpans(text string) []Span {
-	s := c.sequence(text, c.cfg.DocumentMarker, c.cfg.DocumentLength)
+	s := c.documentSequence(text)
 	var out []Span
 	for t, id := range s.ids {
 		if c.keeps(id) {

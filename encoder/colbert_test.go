@@ -169,6 +169,49 @@ func TestQueryWeights(t *testing.T) {
 	if diff := cmp.Diff([]float32{1 / 1.2, 1 / 1.2, 2.5, 1 / 1.2, 0}, got[0].Weights, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	// Vectors of the whole text weigh a share of what the others' sum to above a
+	// least: 6 here, and 4 without "color" and with a sum at the least.
+	pooled := strings.Replace(named, `"query_length"`, `"pooled":{"ids":[3,2],"weights":[1,0.5],"least":5},"query_length"`, 1)
+	file := "[" + strings.Join(weights, ",") + "]"
+	c, _ = open(t, folder("onnx_config.json", pooled, "w.json", file))
+	if got, err = c.EncodeQueries(context.Background(), []string{"what color", "what", "color"}); err != nil {
+		t.Fatal(err)
+	}
+	scale := 7. / 7.5
+	if diff := cmp.Diff([][]float32{
+		{float32(scale), float32(scale), float32(3 * scale), float32(scale), 0, float32(scale), float32(scale / 2)},
+		{1.2, 1.2, 3.6, 0, 0, 0},
+		{2, 2, 2, 0, 0, 0},
+	}, [][]float32{got[0].Weights, got[1].Weights, got[2].Weights}, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+		t.Errorf("pooled (-want +got):\n%s", diff)
+	}
+	// They come last and are not attended to, in documents too.
+	d, err := c.EncodeDocuments(context.Background(), []string{strings.Repeat("amber ", 20)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d[0].Vectors.Len() != 12 || len(d[0].Spans) != 12 || d[0].Truncated != 13 {
+		t.Fatalf("%d vectors, %d spans, %d tokens cut; want 12, 12, 13", d[0].Vectors.Len(), len(d[0].Spans), d[0].Truncated)
+	}
+	for i, piece := range map[int]string{9: "[SEP]", 10: "[UNK]", 11: "[unused1]"} {
+		if diff := cmp.Diff(unit(1, float64(id(t, piece)), float64(i), 10), d[0].Vectors.Row(i), cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+			t.Errorf("vector of %s (-want +got):\n%s", piece, diff)
+		}
+	}
+	for want, conf := range map[string]string{
+		"pooled has 2 ids, 1 weights":     strings.Replace(pooled, "[1,0.5]", "[1]", 1),
+		"pooled has 0 ids":                strings.Replace(pooled, `"ids":[3,2],"weights":[1,0.5]`, `"ids":[]`, 1),
+		"least -5":                        strings.Replace(pooled, `"least":5`, `"least":-5`, 1),
+		"beside query_weights":            strings.Replace(pooled, `"query_weights":"w.json",`, "", 1),
+		"names token 999":                 strings.Replace(pooled, "[3,2]", "[3,999]", 1),
+		"gives token 2 the weight 1.5":    strings.Replace(pooled, "0.5", "1.5", 1),
+		"onnx_config.json: json: cannot ": strings.Replace(pooled, "[3,2]", `"x"`, 1),
+	} {
+		_, err := encoder.ReadFolder(folder("onnx_config.json", conf, "w.json", file), "x")
+		if !errors.Is(err, encoder.ErrModel) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 	c, _ = open(t, folder())
 	if got, err = c.EncodeQueries(context.Background(), []string{"what"}); err != nil || got[0].Weights != nil {
 		t.Errorf("without a file: %v, %v", got[0].Weights, err)

@@ -32,14 +32,34 @@ type Config struct {
 	UsesTokenTypes    *bool    `json:"uses_token_types"` // nil: the folder does not say
 	Skip              []string `json:"skip"`             // tokens of documents that get no vector
 	// QueryWeights is the weight of each token id in a query; none: 1 each.
-	QueryWeights           []float32 `json:"query_weights,omitempty"`
-	ClsID, SepID           int       `json:"-"`
-	MaskID, PadID          int       `json:"-"`
+	QueryWeights []float32 `json:"query_weights,omitempty"`
+	// Pooled are the tokens that end every text, after [SEP] and any masks, and
+	// are not attended to: in their places the graph gives vectors of the text as
+	// a whole. They do not count in QueryLength and DocumentLength.
+	Pooled                 *Pooled `json:"pooled,omitempty"`
+	ClsID, SepID           int     `json:"-"`
+	MaskID, PadID          int     `json:"-"`
 	tokenizerName, cfgName string
 	weightsName            string
 	// What resolve compares with the tokenizer.
 	queryPrefix, documentPrefix string
 	lowercase                   bool
+}
+
+// Pooled are the vectors of a text as a whole that a model gives. In a query
+// each weighs its weight times what the others' weights sum to above Least: a
+// few keywords are found by their words, a long question by its subject too.
+type Pooled struct {
+	IDs     []int     `json:"ids"`
+	Weights []float32 `json:"weights"` // one an id
+	Least   float32   `json:"least"`
+}
+
+func (c *Config) pooledIDs() []int {
+	if c.Pooled == nil {
+		return nil
+	}
+	return c.Pooled.IDs
 }
 
 // Folder is a model folder that has been read: graph, tokenizer, conventions.
@@ -108,6 +128,9 @@ func (f *Folder) read(fsys fs.FS) error {
 	if err := f.Config.readWeights(fsys, f.Tokenizer); err != nil {
 		return err
 	}
+	if err := f.Config.checkPooled(f.Tokenizer); err != nil {
+		return err
+	}
 	if f.Graph, f.GraphName, err = firstFile(fsys, graphNames...); err != nil {
 		return err
 	}
@@ -159,6 +182,7 @@ type onnxConfig struct {
 	SkipWords         []string `json:"skiplist_words"`
 	Lowercase         bool     `json:"do_lower_case"`
 	QueryWeights      string   `json:"query_weights"` // a file in the folder
+	Pooled            *Pooled  `json:"pooled"`
 }
 
 func (c *Config) readONNX(b []byte) error {
@@ -172,7 +196,7 @@ func (c *Config) readONNX(b []byte) error {
 		QueryExpansion: o.QueryExpansion, AttendToExpansion: o.AttendToExpansion,
 		UsesTokenTypes: o.UsesTokenTypes, Skip: o.SkipWords, MaskID: -1, PadID: -1,
 		queryPrefix: o.QueryPrefix, documentPrefix: o.DocumentPrefix, lowercase: o.Lowercase,
-		weightsName: o.QueryWeights,
+		weightsName: o.QueryWeights, Pooled: o.Pooled,
 	}
 	if o.MaskID != nil {
 		c.MaskID = *o.MaskID
@@ -202,6 +226,28 @@ func (c *Config) readWeights(fsys fs.FS, t *tokenizer.Tokenizer) error {
 	for id, w := range c.QueryWeights {
 		if w < 0 || w > codec.MaxQueryWeight {
 			return fmt.Errorf("%s: the weight of token %d is %v, it must be 0 to %d", c.weightsName, id, w, codec.MaxQueryWeight)
+		}
+	}
+	return nil
+}
+
+// checkPooled checks the pooled tokens and their weights, which go with those of
+// the other tokens.
+func (c *Config) checkPooled(t *tokenizer.Tokenizer) error {
+	p := c.Pooled
+	if p == nil {
+		return nil
+	}
+	if c.QueryWeights == nil || len(p.IDs) == 0 || len(p.IDs) != len(p.Weights) || !(p.Least >= 0) {
+		return fmt.Errorf("%s: pooled has %d ids, %d weights, and least %v: it must have as many weights as ids and a least of 0 or more, beside query_weights",
+			c.cfgName, len(p.IDs), len(p.Weights), p.Least)
+	}
+	for i, id := range p.IDs {
+		if t.Piece(id) == "" {
+			return fmt.Errorf("%s: pooled names token %d, which %s does not have", c.cfgName, id, c.tokenizerName)
+		}
+		if w := p.Weights[i]; !(w >= 0 && w <= 1) {
+			return fmt.Errorf("%s: pooled gives token %d the weight %v, it must be 0 to 1", c.cfgName, id, w)
 		}
 	}
 	return nil

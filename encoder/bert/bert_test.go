@@ -57,7 +57,7 @@ type parts struct {
 
 func smallModel() parts {
 	r := rand.New(rand.NewPCG(5, 5))
-	p := parts{map[string][]byte{}, map[string]string{"architecture": "bert", "heads": "2", "layers": "1", "eps": "1e-12", "mix": "1.0"}}
+	p := parts{map[string][]byte{}, map[string]string{"architecture": "bert", "heads": "2", "layers": "1", "eps": "1e-12", "mix": "1.0", "pooled": "3 5"}}
 	floats := func(name string, around float32, dims ...int) {
 		n := 1
 		for _, d := range dims {
@@ -95,6 +95,8 @@ func smallModel() parts {
 	norm("encoder.layer.0.attention.output.LayerNorm")
 	norm("encoder.layer.0.output.LayerNorm")
 	matrix("projection", 1, hidden, dim)
+	matrix("pooled0", 1, hidden, dim)
+	matrix("pooled1", 1, hidden, dim)
 	return p
 }
 
@@ -229,13 +231,21 @@ func reference(m *model, ids, mask []int64) [][]float64 {
 		}
 	}
 	n := length(mean)
+	for d := range mean {
+		mean[d] /= n
+	}
 	out := make([][]float64, len(x))
 	for t := range x {
 		l := length(x[t])
 		for d := range mean {
-			x[t][d] = x[t][d]/l + float64(m.mix)*mean[d]/n
+			x[t][d] = x[t][d]/l + float64(m.mix)*mean[d]
 		}
 		out[t] = apply(m.projection, x[t])
+		for _, p := range m.pooled {
+			if ids[t] == p.id {
+				out[t] = apply(p.linear, mean)
+			}
+		}
 	}
 	return out
 }

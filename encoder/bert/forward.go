@@ -24,6 +24,7 @@ type scratch struct {
 	x, y, wide []float32
 	ints       []int16
 	scales     []float32
+	means      []float32     // [texts][hidden], then [texts][dim] of a projection
 	heads      []headScratch // one a worker
 }
 
@@ -75,13 +76,22 @@ func (m *model) run(ctx context.Context, s *scratch, texts []text) error {
 		l.down.apply(s, y, up, rows, nil)
 		m.addNorm(x, y, rows, l.fed)
 	}
-	if m.mix != 0 {
-		m.addMeans(x, texts)
-	}
+	means, projected := m.means(s, x, texts)
+	m.addMeans(x, means, texts)
 	out := grow(&s.wide, rows*m.dim)
 	m.projection.apply(s, out, x, rows, nil)
 	for _, t := range texts {
 		out = out[copy(t.out, out[:len(t.ids)*m.dim]):]
+	}
+	for _, p := range m.pooled {
+		p.apply(s, projected, means, pad(len(texts), 4), nil)
+		for i, t := range texts {
+			for j, id := range t.ids {
+				if id == p.id {
+					copy(t.out[j*m.dim:], projected[i*m.dim:(i+1)*m.dim])
+				}
+			}
+		}
 	}
 	return nil
 }
@@ -195,12 +205,14 @@ func (m *model) attendHead(s *headScratch, out, qkv []float32, t text, head int)
 	}
 }
 
-// addMeans brings every token vector to unit length and adds the unit mean of
-// its text's attended tokens.
-func (m *model) addMeans(x []float32, texts []text) {
-	h := m.hidden
-	for _, t := range texts {
-		mean := make([]float32, h)
+// means returns the unit means of the texts' attended tokens, [texts][hidden],
+// and room for a projection of them, both with rows as a scratch's matrices have.
+func (m *model) means(s *scratch, x []float32, texts []text) (means, projected []float32) {
+	h, rows := m.hidden, pad(len(texts), 4)+4
+	all := grow(&s.means, rows*(h+m.dim))
+	clear(all)
+	for r, t := range texts {
+		mean := all[r*h : (r+1)*h]
 		for i, v := range t.mask {
 			if v != 0 {
 				for j, y := range x[i*h : (i+1)*h] {
@@ -208,12 +220,25 @@ func (m *model) addMeans(x []float32, texts []text) {
 				}
 			}
 		}
-		scale(mean, m.mix)
+		scale(mean, 1)
+		x = x[len(t.ids)*h:]
+	}
+	return all[:rows*h], all[rows*h:]
+}
+
+// addMeans brings every token vector to unit length and adds a share of its
+// text's mean.
+func (m *model) addMeans(x, means []float32, texts []text) {
+	h := m.hidden
+	if m.mix == 0 {
+		return
+	}
+	for r, t := range texts {
 		for i := range t.ids {
 			row := x[i*h : (i+1)*h]
 			scale(row, 1)
-			for j, y := range mean {
-				row[j] += y
+			for j, y := range means[r*h : (r+1)*h] {
+				row[j] += m.mix * y
 			}
 		}
 		x = x[len(t.ids)*h:]

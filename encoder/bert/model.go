@@ -30,6 +30,13 @@ type model struct {
 	start                         norm
 	layers                        []layer
 	projection                    linear
+	pooled                        []pooled
+}
+
+// pooled projects the mean of a text, for the vector in the place of one token.
+type pooled struct {
+	id int64
+	linear
 }
 
 // newModel takes the weights out of an ONNX graph.
@@ -84,6 +91,17 @@ func newModel(onnx []byte) (*model, error) {
 		return nil, err
 	}
 	m.dim = m.projection.out
+	ids, err := g.counts("pooled")
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		l, err := g.linear(m.hidden, m.dim, false, fmt.Sprintf("pooled%d", i))
+		if err != nil {
+			return nil, err
+		}
+		m.pooled = append(m.pooled, pooled{int64(id), l})
+	}
 	return m, nil
 }
 

@@ -29,7 +29,11 @@ func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %s: %w", encoder.ErrModel, location, f.GraphName, err)
 	}
-	if longest := max(f.Config.QueryLength, f.Config.DocumentLength); longest > m.positions {
+	longest := max(f.Config.QueryLength, f.Config.DocumentLength)
+	if p := f.Config.Pooled; p != nil {
+		longest += len(p.IDs)
+	}
+	if longest > m.positions {
 		return nil, fmt.Errorf("%w: %s: %s allows texts of %d tokens, %s has %d positions",
 			encoder.ErrModel, location, f.ConfigName(), longest, f.GraphName, m.positions)
 	}

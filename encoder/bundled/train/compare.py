@@ -65,7 +65,8 @@ def widened(path):
         }.items():  # fmt: skip
             p = f"encoder.layer.{i}.{name}."
             w[p + "weight"], w[p + "bias"] = matrix(f"l{i}_{short}").T, t[f"l{i}_{short}_bias"]
-    w["projection"] = matrix("projection").T
+    for name in train.PROJECTIONS:
+        w[name] = matrix(name).T
     return {k: torch.tensor(np.ascontiguousarray(v)) for k, v in w.items()}
 
 
@@ -112,14 +113,14 @@ def main():
         for name in ("tokenizer.json", "onnx_config.json", "query_weights.json"):
             (folder / name).write_bytes((a.model / name).read_bytes())
         arrays = {k: v.numpy() for k, v in weights.items()}
-        (folder / "model.onnx").write_bytes(export.build(arrays, arrays["projection"], quantise=False))
+        (folder / "model.onnx").write_bytes(export.build(arrays, False, {k: arrays[k] for k in train.PROJECTIONS}))
         cosines("the float32 graph in the command", vectors(encode(a.command, rows, folder)), want)
 
 
 def speed(a, rows, tok):
     """The median of three for each, the start of the process and the load left out."""
     encoder = Encoder((a.model / "model_int8.onnx").read_bytes(), tok)
-    encoder.encode(rows[:64], DOC_LEN, False)  # warms up
+    encoder.encode(rows[:64], DOC_LEN, False, export.POOLED)  # warms up
     ours, theirs = [], []
     for _ in range(3):
         start = time.time()
@@ -129,7 +130,7 @@ def speed(a, rows, tok):
         encode(a.command, rows)
         ours.append(time.time() - start - load)
         start = time.time()
-        tokens = sum(len(x) for x in encoder.encode(rows, DOC_LEN, False))
+        tokens = sum(len(x) for x in encoder.encode(rows, DOC_LEN, False, export.POOLED))
         theirs.append(time.time() - start)
     ours, theirs = np.median(ours), np.median(theirs)
     print(f"{len(rows)} texts, {tokens} token vectors, {os.cpu_count()} cores")

@@ -35,15 +35,17 @@ ENCODER_LR, HEAD_LR, WARMUP = 3e-5, 3e-4, 60
 POOLED_TEMPERATURE = 0.05  # the base encoder's own
 TEACHER_SHARE = 1.0  # weight of the teacher's loss
 FROZEN_LAYERS = 1
+PROJECTIONS = ("projection", *export.POOLED_NAMES)
 
 
 class Model(torch.nn.Module):
     """The graph of export.build(): same weights, same arithmetic."""
 
-    def __init__(self, weights, projection):
+    def __init__(self, weights):
         super().__init__()
         self.w = torch.nn.ParameterDict({k.replace(".", "/"): torch.nn.Parameter(v.float()) for k, v in weights.items() if k.startswith(("embeddings", "encoder")) and v.is_floating_point()})
-        self.projection = torch.nn.Parameter(projection)
+        for name in PROJECTIONS:
+            setattr(self, name, torch.nn.Parameter(weights[name].clone()))
 
     def p(self, name):
         return self.w[name.replace(".", "/")]
@@ -71,8 +73,10 @@ class Model(torch.nn.Module):
                 x = self.norm(self.linear(c, p + "attention.output.dense") + x, p + "attention.output.LayerNorm")
                 x = self.norm(self.linear(F.gelu(self.linear(x, p + "intermediate.dense")), p + "output.dense") + x, p + "output.LayerNorm")
         mean = F.normalize((x * mask[..., None]).sum(1, keepdim=True), dim=-1)
-        x = F.normalize(x, dim=-1) + export.MIX * mean
-        x = F.normalize(F.linear(x, self.projection), dim=-1)
+        x = F.linear(F.normalize(x, dim=-1) + export.MIX * mean, self.projection)
+        for token, name in zip(export.POOLED, export.POOLED_NAMES):
+            x = torch.where((ids == token)[..., None], F.linear(mean, getattr(self, name)), x)
+        x = F.normalize(x, dim=-1)
         return (x, mean[:, 0]) if pooled else x
 
     def trained(self):
@@ -88,22 +92,34 @@ class Texts:
     def __init__(self, tok, weights=None):
         self.tok = tok
         self.weights = torch.ones(tok.get_vocab_size()) if weights is None else torch.tensor(weights)
+        self.weights[export.POOLED] = 0
         self.skip = torch.tensor(sorted({tok.token_to_id(c) for c in export.SKIP}))
 
     def batch(self, texts, limit):
         rows = [e.ids for e in self.tok.encode_batch(texts)]
         rows = [r if len(r) <= limit else r[: limit - 1] + r[-1:] for r in rows]
+        rows = [r + export.POOLED for r in rows]
         width = max(map(len, rows))
         ids, mask = torch.zeros(len(rows), width, dtype=torch.long), torch.zeros(len(rows), width)
         for i, r in enumerate(rows):
-            ids[i, : len(r)], mask[i, : len(r)] = torch.tensor(r), 1
-        keep = mask.bool() & ~torch.isin(ids, self.skip)
-        return ids, mask, keep
+            ids[i, : len(r)], mask[i, : len(r) - len(export.POOLED)] = torch.tensor(r), 1
+        pooled = torch.isin(ids, torch.tensor(export.POOLED))
+        return ids, mask, pooled | mask.bool() & ~torch.isin(ids, self.skip)
 
     def query(self, texts):
         """Ids, mask, and the weights of the tokens."""
         ids, mask, _ = self.batch(texts, QUERY_LEN)
-        return ids, mask, self.weights[ids] * mask
+        weights = self.weights[ids] * mask
+        above = (weights.sum(1) - export.POOLED_LEAST).clamp(min=0)
+        for token, weight in zip(export.POOLED, export.POOLED_WEIGHTS):
+            weights += (ids == token) * (above * weight)[:, None]
+        return ids, mask, weights
+
+
+def query_weights(weights):
+    """A query's weights, given those of its tokens without the pooled ones."""
+    above = max(0, weights.sum() - export.POOLED_LEAST)
+    return np.concatenate([weights, above * np.float32(export.POOLED_WEIGHTS)])
 
 
 def encode(model, texts, rows, limit, size=64):
@@ -116,7 +132,8 @@ def encode(model, texts, rows, limit, size=64):
             ids, mask, keep = texts.batch([rows[i] for i in part], limit)
             x = model(ids, mask)
             for r, i in enumerate(part):
-                out[i] = (x[r][mask[r].bool()], x[r][keep[r]])
+                all = mask[r].bool() | torch.isin(ids[r], torch.tensor(export.POOLED))
+                out[i] = (x[r][all], x[r][keep[r]])
     return out
 
 
@@ -223,7 +240,7 @@ def start_weights(work):
         tok_json["truncation"] = tok_json["padding"] = None
         tok = export.Tokenizer.from_str(json.dumps(tok_json))
         w = {k: torch.tensor(v) for k, v in w.items()}
-        w["projection"] = torch.tensor(export.fit_projection({k: v.numpy() for k, v in w.items()}, tok)).contiguous()
+        w.update({k: torch.tensor(v).contiguous() for k, v in export.fit_projections({k: v.numpy() for k, v in w.items()}, tok).items()})
         save_file(w, path)
         (work / "tokenizer.json").write_text(json.dumps(tok_json))
     w = load_file(path)
@@ -233,7 +250,7 @@ def start_weights(work):
 def state(model, start):
     out = {k: v for k, v in start.items()}
     out.update({k.replace("/", "."): v.detach().clone() for k, v in model.w.items()})
-    out["projection"] = model.projection.detach().clone()
+    out.update({k: getattr(model, k).detach().clone() for k in PROJECTIONS})
     return out
 
 
@@ -253,7 +270,7 @@ def average(work, start, texts, held, note):
 
 
 def build(weights):
-    return Model({k: v for k, v in weights.items() if k != "projection"}, weights["projection"])
+    return Model(weights)
 
 
 def main():
@@ -286,7 +303,7 @@ def main():
 
     if a.average:
         return average(a.work, start, texts, held, note)
-    optimiser = torch.optim.AdamW([{"params": list(model.trained()), "lr": ENCODER_LR}, {"params": [model.projection], "lr": HEAD_LR}], weight_decay=0.01)
+    optimiser = torch.optim.AdamW([{"params": list(model.trained()), "lr": ENCODER_LR}, {"params": [getattr(model, k) for k in PROJECTIONS], "lr": HEAD_LR}], weight_decay=0.01)
     peak = [g["lr"] for g in optimiser.param_groups]
     step, spent = 0, 0.0
     if a.resume:

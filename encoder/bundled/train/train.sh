@@ -16,5 +16,6 @@ if [ ! -e work/end.safetensors ]; then
 	[ -e work/query_weights.json ] || $python idf.py
 	$python train.py --minutes 55 $([ -e work/checkpoint.pt ] && echo --resume)
 fi
+$python means.py
 $python ../export/export.py --weights work/trained.safetensors --query-weights work/query_weights.json --out ../model --golden ../testdata/golden.json
 cp work/queries.bin queries.bin

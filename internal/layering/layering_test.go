@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/envelope":               nil,
 	"internal/failpoint":              nil,
 	"internal/layering":               nil,
+	"internal/lexical":                nil,
 	"internal/testdata":               {"codec"},
 	"internal/outside":                nil,
 	"internal/reliability":            {"engine", "internal/crashmem"},

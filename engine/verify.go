@@ -33,8 +33,9 @@ func (r *VerifyReport) Ok() bool { return len(r.Problems) == 0 }
 // them; that every id leads to its document and every live document has its id,
 // that delete sets and codebooks can be read, and that no data belongs to
 // nobody. Of a checkpoint it compares every file with the descriptor. It may run
-// beside reads and writes. The error is about Verify itself; what is wrong with
-// the store is in the report.
+// beside reads and writes, but nothing is sealed or merged while it reads: writes wait
+// once Options.WriteMemory is full. The error is about Verify itself; what is wrong
+// with the store is in the report.
 func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
 	if err := e.pub.LockContext(ctx); err != nil { // no seal or merge moves documents meanwhile
 		return nil, err

@@ -36,7 +36,7 @@ func TestScore(t *testing.T) {
 	x.Upsert("a", "wing flow flow")
 	x.Upsert("b", "wing")
 	got := x.Search("flow", 10)
-	want := math.Log(1+1.5/1.5) * 2 / (2 + 1.2*(.25+.75*3/2))
+	want := math.Log(2) * 2 / (2 + 1.2*(.25+.75*3/2))
 	if len(got) != 1 || got[0].ID != "a" || math.Abs(got[0].Score-want) > 1e-12 {
 		t.Errorf("%v, want a with %v", got, want)
 	}

@@ -65,20 +65,34 @@ func bulkLoad(q *request) error {
 	if err != nil {
 		return err
 	}
-	defer release()
-	if err := b.read(bufio.NewReaderSize(src, 64<<10)); err != nil {
-		if !b.begun {
-			return err
-		}
+	err = b.read(bufio.NewReaderSize(src, 64<<10))
+	release()
+	if err != nil && !b.begun {
+		return err
+	}
+	if err != nil {
 		q.err = err
 		e := q.wireError(err)
 		b.state.Error = &e
-		b.write()
-		return nil
+	} else {
+		b.state.Done = true
 	}
-	b.state.Done = true
 	b.write()
+	b.drain()
 	return nil
+}
+
+// maxDrained bounds what is read of a body whose load has ended.
+const maxDrained = 64 << 20
+
+// drain reads the body to its end, which a load that failed has not seen, nor one
+// whose decompressor stopped before it. net/http does so itself, but in full duplex
+// at a time when it also reads the next request, and panics. A connection with more
+// to come than is worth reading is closed.
+func (b *bulk) drain() {
+	if _, err := io.CopyN(io.Discard, &arriving{q: b.q, r: b.q.r.Body}, maxDrained); err != io.EOF {
+		b.q.abort = true
+	}
 }
 
 // lineEncoder writes JSON values as they are, a line each.

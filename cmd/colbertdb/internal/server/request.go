@@ -32,6 +32,7 @@ type request struct {
 	changed    int   // documents written or deleted, for the audit log
 	isWrite    bool
 	gated      bool // inside a gate: answers wait in pending
+	abort      bool // the connection is of no more use
 	pending    []byte
 
 	pendingStatus int
@@ -96,6 +97,9 @@ func (s *Server) handle(pattern string, want scope, h handler) http.Handler {
 			q.giveMemory(q.memory)
 			s.active.Add(-1)
 			q.finish(time.Since(start))
+			if q.abort {
+				panic(http.ErrAbortHandler)
+			}
 		}()
 		if err := q.run(want, h); err != nil {
 			q.fail(err)

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -23,7 +25,7 @@ import (
 // DumpKinds are what Dump prints, with their arguments.
 var DumpKinds = []string{
 	"manifest", "collections", "aliases", "segments", "segment ID", "documents ID", "document ID ORDINAL",
-	"deletes ID", "postings ID", "attributes ID", "codebook COLLECTION", "log",
+	"deletes ID", "postings ID", "attributes ID", "codebook COLLECTION", "ids COLLECTION", "keys", "copies", "checkpoint", "log",
 }
 
 // Dump prints one of the structures of a store that nobody has open, for people
@@ -56,8 +58,24 @@ func Dump(ctx context.Context, w io.Writer, fsys vfs.FS, dir string, what string
 		return fmt.Errorf("%w: %q: %w", ErrLocked, dir, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if what == "log" {
+	switch what {
+	case "log":
 		return wal.Dump(w, fsys, e.walDir(), describeRecord)
+	case "copies":
+		all, err := e.copies()
+		for _, c := range all {
+			fmt.Fprintln(w, c)
+		}
+		return err
+	case "checkpoint":
+		d, err := readDescriptor(fsys, dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("colbertdb: %q is no checkpoint", dir)
+		}
+		if err != nil {
+			return err
+		}
+		return (&dumper{w: w}).json(d)
 	}
 	if err := e.checkPebbleManifest(); err != nil {
 		return err
@@ -92,6 +110,23 @@ func (d *dumper) dump(_ context.Context, what string, n []uint64) error {
 		})
 	case "segments":
 		return d.segments()
+	case "keys":
+		return d.each(segment.WriteKeys(), func(key, value []byte) error {
+			id, r, err := decodeWrite(key, value)
+			if err == nil {
+				fmt.Fprintf(d.w, "%x of collection %d: change %d at %s, %d deleted\n", id.name, id.collection, r.seq, time.Unix(0, r.at).UTC().Format(time.RFC3339), r.deleted)
+			}
+			return err
+		})
+	case "ids":
+		span := segment.DocumentKeys(uint32(n[0]))
+		return d.each(span, func(key, value []byte) error {
+			num, err := segment.DecodeDocumentRef(value)
+			if err == nil {
+				fmt.Fprintf(d.w, "%q number %d\n", key[len(span.Start):], num)
+			}
+			return err
+		})
 	case "codebook":
 		return d.codebook(uint32(n[0]))
 	case "deletes":

@@ -29,10 +29,13 @@ func TestDump(t *testing.T) {
 	if err := col.Compact(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := col.Delete(ctx, "doc-003", "doc-004"); err != nil {
+	if _, err := col.Idempotent("a key").Delete(ctx, "doc-003", "doc-004"); err != nil {
 		t.Fatal(err)
 	}
 	if err := col.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Checkpoint(ctx, "copy"); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {
@@ -44,10 +47,11 @@ func TestDump(t *testing.T) {
 		t.Error("a store that is open was dumped")
 	}
 	mustClose(t, db)
+	dir := "db"
 	dump := func(what string, args ...string) string {
 		t.Helper()
 		var b bytes.Buffer
-		if err := engine.Dump(ctx, &b, fs, "db", what, args...); err != nil {
+		if err := engine.Dump(ctx, &b, fs, dir, what, args...); err != nil {
 			t.Fatalf("dump %s %v: %v", what, args, err)
 		}
 		return b.String()
@@ -71,10 +75,21 @@ func TestDump(t *testing.T) {
 		{"column codes, 2 bytes a token", []string{"document", id, "7"}},
 		{"postings  ", []string{"segment", id}},
 		{`upsert "doc-502" (number 232, `, []string{"log"}},
+		{`"doc-005" number 5`, []string{"ids", "1"}},
+		{"of collection 1: change 231 at ", []string{"keys"}},
+		{"up to change 231, ", []string{"copies"}},
 	} {
 		if got := dump(c.args[0], c.args[1:]...); !strings.Contains(got, c.want) || strings.Contains(got, "BAD") || strings.Contains(got, "DAMAGE") {
 			t.Errorf("dump %v: no %q in\n%.2000s", c.args, c.want, got)
 		}
+	}
+	dir = "copy"
+	if got := dump("checkpoint"); !strings.Contains(got, `"wal/`) {
+		t.Errorf("descriptor:\n%s", got)
+	}
+	dir = "db"
+	if err := engine.Dump(ctx, io.Discard, fs, dir, "checkpoint"); err == nil {
+		t.Error("a store is dumped as a checkpoint")
 	}
 	// A byte of the first record of the last file that has one.
 	names, err := fs.List("db/wal")

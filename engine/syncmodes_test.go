@@ -42,7 +42,7 @@ func TestPublishedDeletesAreLogged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, mode := range []engine.SyncMode{engine.SyncAlways, engine.SyncInterval, engine.SyncNever} {
 				r := rand.New(rand.NewPCG(45, uint64(mode)))
-				o := &engine.Options{Sync: mode, SyncInterval: time.Hour, SealAge: -1, QuietAge: -1}
+				o := &engine.Options{Sync: mode, SyncInterval: time.Hour, SealAge: -1, QuietAge: time.Millisecond}
 				fs := crashmem.New()
 				db := mustOpen(t, fs, o)
 				col := mustCollection(t, db, engine.CollectionConfig{})

@@ -209,10 +209,14 @@ func (m *machine) step(op byte) error {
 		}
 		m.push(items)
 		return err
-	case 'a', 'e': // APPEND, APPENDS
-		return m.appendTo(op)
-	case 's', 'u': // SETITEM, SETITEMS
-		return m.setItems(op)
+	case 'a': // APPEND
+		return m.appendTo(1)
+	case 'e': // APPENDS
+		return m.appendTo(0)
+	case 's': // SETITEM
+		return m.setItems(2)
+	case 'u': // SETITEMS
+		return m.setItems(0)
 	case 'c', 0x93: // GLOBAL, STACK_GLOBAL
 		return m.global(op)
 	case 'R': // REDUCE
@@ -282,17 +286,21 @@ func (m *machine) memory(op byte) error {
 	return nil
 }
 
-func (m *machine) appendTo(op byte) (err error) {
-	var items tuple
-	if op == 'a' {
-		items, err = m.popN(1)
+// popOnto pops n values, 0: those from the mark on, and what they are put into.
+func (m *machine) popOnto(n int) (items tuple, top any, err error) {
+	if n > 0 {
+		items, err = m.popN(n)
 	} else {
 		items, err = m.popMark()
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		top, err = m.pop()
 	}
-	top, err := m.pop()
+	return items, top, err
+}
+
+func (m *machine) appendTo(n int) error {
+	items, top, err := m.popOnto(n)
 	if err != nil {
 		return err
 	}
@@ -305,17 +313,8 @@ func (m *machine) appendTo(op byte) (err error) {
 	return nil
 }
 
-func (m *machine) setItems(op byte) (err error) {
-	var items tuple
-	if op == 's' {
-		items, err = m.popN(2)
-	} else {
-		items, err = m.popMark()
-	}
-	if err != nil {
-		return err
-	}
-	top, err := m.pop()
+func (m *machine) setItems(n int) error {
+	items, top, err := m.popOnto(n)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,8 @@ func (b *beside) document() engine.Document {
 
 // besideClose has every exported method of a store, a collection and a load. Those
 // in which reads is set read sstables, and the test makes sure that they are closed
-// upon in the middle of that.
+// upon in the middle of that. ExportPLAID most often does, but its small collection
+// may share the blocks that opening the store has read.
 var besideClose = map[string]struct {
 	reads bool
 	call  func(b *beside) error
@@ -161,7 +162,7 @@ var besideClose = map[string]struct {
 		}
 		return err
 	}},
-	"Collection.ExportPLAID": {true, func(b *beside) error {
+	"Collection.ExportPLAID": {false, func(b *beside) error {
 		imported, err := b.db.Collection("imported")
 		if err == nil {
 			_, err = imported.ExportPLAID(ctx, filepath.Join(b.dir, fmt.Sprint(b.n)), "")

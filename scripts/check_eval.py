@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Compares query/eval with an independent scorer, trec_eval itself (pytrec-eval-terrier).
+"""Compares query/eval with independent scorers: trec_eval itself
+(pytrec-eval-terrier) and, for the comparisons of systems, SciPy.
 
-    python3 -m venv venv && venv/bin/pip install pytrec-eval-terrier
+    python3 -m venv venv && venv/bin/pip install pytrec-eval-terrier scipy
     venv/bin/python scripts/check_eval.py            # do the expected values still hold?
     venv/bin/python scripts/check_eval.py --write    # make the cases and the values anew
 
-    colbertdb eval scifact --run scifact.run --json > scifact.json
-    venv/bin/python scripts/check_eval.py --collection scifact scifact.run scifact.json
+    colbertdb eval scifact cranfield --runs RUNS --json > eval.json
+    venv/bin/python scripts/check_eval.py --eval eval.json
+
+The last one scores every run that the command wrote, and compares all means, the
+measures of every query and the comparisons of configurations with what it printed.
 
 The cases are hostile on purpose: equal scores, scores that float32 cannot tell
 apart, queries without a ranking or without relevant documents, graded and
@@ -20,10 +24,14 @@ import pathlib
 import random
 import sys
 
+import numpy as np
 import pytrec_eval
+from scipy import stats
 
 DIR = pathlib.Path(__file__).resolve().parent.parent / "query" / "eval" / "testdata"
 CUTS = (1, 3, 10, 100)
+GRADES = (1, 2)  # the least grade that is relevant
+NAMES = ("nDCG", "recall", "MRR", "success", "MAP")
 
 
 def make_cases():
@@ -62,21 +70,33 @@ def write_cases(qrels, run):
                 f.write(f"{q} Q0 {d} {rank} {s!r} hostile\n")
 
 
-def read_cases():
-    qrels, run = {}, {}
-    for line in open(DIR / "hostile.qrels"):
-        q, _, d, g = line.split()
+def read_qrels(path):
+    qrels = {}
+    for i, line in enumerate(open(path, encoding="utf-8-sig")):
+        f = line.rstrip("\r\n").split("\t")
+        if len(f) != 3:
+            f = line.split()
+            if len(f) == 4:
+                f = [f[0], f[2], f[3]]
+        if i == 0 and not f[-1].lstrip("-").isdigit():
+            continue
+        q, d, g = f
         qrels.setdefault(q, {})[d] = int(g)
-    for line in open(DIR / "hostile.run"):
+    return qrels
+
+
+def read_run(path):
+    run = {}
+    for line in open(path):
         q, _, d, _, s, _ = line.split()
         run.setdefault(q, {})[d] = float(s)
-    return qrels, run
+    return run
 
 
-def score(qrels, run, cuts=CUTS):
-    """{(query, cut): [ndcg, recall, mrr, success, map]}, "all" for the means."""
+def score(qrels, run, cuts=CUTS, grade=1):
+    """{(query, cut): [nDCG, recall, MRR, success, MAP]}, "all" for the means."""
     measures = {"map", "recip_rank"} | {f"{m}.{','.join(map(str, cuts))}" for m in ("ndcg_cut", "recall", "success")}
-    scored = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(run)
+    scored = pytrec_eval.RelevanceEvaluator(qrels, measures, relevance_level=grade).evaluate(run)
     out = {}
     for k in cuts:
         rows = []
@@ -93,52 +113,122 @@ def score(qrels, run, cuts=CUTS):
     return out
 
 
-def check_collection(folder, run_file, json_file):
-    """Scores a run of `colbertdb eval` and compares its printed figures."""
-    printed = json.load(open(json_file))
-    qrels, run = {}, {}
-    for line in list(open(pathlib.Path(folder) / "qrels" / (printed["split"] + ".tsv")))[1:]:
-        q, d, g = line.split("\t")
-        qrels.setdefault(q, {})[d] = int(g)
-    for line in open(run_file):
-        q, _, d, _, s, _ = line.split()
-        run.setdefault(q, {})[d] = float(s)
-    cuts = sorted({m["k"] for m in printed["metrics"]})
-    values = score(qrels, run, cuts)
-    bad = 0
-    for m in printed["metrics"]:
-        want = values["all", m["k"]][["nDCG", "recall", "MRR", "success"].index(m["name"])]
-        differs = abs(m["value"] - want) > 5e-5
-        bad += differs
-        print(f"{printed['dataset']} {m['name']}@{m['k']}: {m['value']:.6f}, trec_eval {want:.6f}{'  DIFFERS' if differs else ''}")
+def make_comparisons():
+    """Pairs of measures as collections give them: many zeros and ones, few queries and many."""
+    rnd = np.random.default_rng(20240607)
+    out = []
+    for n, loss in ((2, 0.1), (5, 0.0), (30, 0.03), (76, -0.002), (300, 0.001), (1000, 0.0), (5000, 0.004)):
+        base = np.clip(rnd.normal(0.6, 0.4, n), 0, 1).round(4)
+        change = np.where(rnd.random(n) < 0.3, rnd.normal(-loss, 0.15, n), 0)
+        out.append((base, np.clip(base + change, 0, 1).round(4), 0.01))
+    out.append((np.array([1.0, 0.5, 0.25]), np.array([1.0, 0.5, 0.25]), 0.01))  # no difference at all
+    out.append((np.array([0.5, 0.25, 0.75]), np.array([0.75, 0.5, 1.0]), 0.0))  # the same one everywhere
+    return out
+
+
+def compare(base, other, margin):
+    """SciPy's values; P is None where it gives none."""
+    d = other - base
+    test = stats.ttest_rel(other, base)
+    # For the interval, and for the loss beyond the margin.
+    ci = test.confidence_interval(0.95)
+    loss = stats.ttest_1samp(d, -margin, alternative="greater").pvalue
+    plain = lambda v: None if not np.isfinite(v) else float(v)
+    out = {"difference": float(d.mean()), "t": plain(test.statistic), "p": plain(test.pvalue),
+           "low": plain(ci.low), "high": plain(ci.high), "p_loss": plain(loss)}
+    if len(set(d)) > 1 and len(d) > 5:
+        b = stats.bootstrap((d,), np.mean, n_resamples=20_000, method="percentile", batch=500, rng=np.random.default_rng(1))
+        out["bootstrap_low"], out["bootstrap_high"] = float(b.confidence_interval.low), float(b.confidence_interval.high)
+    return out
+
+
+def check_comparison(got, want, n):
+    """Names of what differs."""
+    bad = [k for k in ("difference", "t", "p", "low", "high", "p_loss") if want[k] is not None and abs(got[k] - want[k]) > 1e-6 * max(1, abs(want[k]))]
+    if "bootstrap_low" in want:  # of two random draws: a tenth of the interval
+        width = want["bootstrap_high"] - want["bootstrap_low"]
+        bad += [k for k in ("bootstrap_low", "bootstrap_high") if abs(got[k] - want[k]) > width / 10]
     return bad
+
+
+def check_output(path):
+    """Scores the runs that `colbertdb eval --runs --json` wrote and compares every figure."""
+    printed = json.load(open(path))
+    bad = figures = queries = 0
+    measured = {}
+    for r in printed["results"]:
+        qrels = read_qrels(r["qrels"])
+        asked = {q["query"] for q in r["per_query"]}
+        values = score({q: v for q, v in qrels.items() if q in asked}, read_run(r["run"]), sorted({m["k"] for m in r["metrics"] if m["k"]}), r["min_grade"])
+        name = f"{r['dataset']} ({r['split']}) {r['config']}"
+        ndcg = []
+        for m in r["metrics"]:
+            k = m["k"] or max(k for _, k in values)
+            want = values["all", k][NAMES.index(m["name"])]
+            differs = abs(m["value"] - want) > 5e-5
+            bad, figures = bad + differs, figures + 1
+            print(f"{name} {m['name']}{'@%d' % m['k'] if m['k'] else ''}: {m['value']:.6f}, trec_eval {want:.6f}{'  DIFFERS' if differs else ''}")
+        for q in r["per_query"]:
+            want = values[q["query"], r["k"]]
+            got = [q[n] for n in NAMES]
+            queries += 1
+            if any(abs(a - b) > 5e-5 for a, b in zip(got, want)):
+                bad += 1
+                print(f"{name} query {q['query']}: {got}, trec_eval {want}")
+        measured[r["dataset"], r["split"], r["config"]] = {q["query"]: q["nDCG"] for q in r["per_query"]}
+    compared = 0
+    for c in printed.get("comparisons") or []:
+        if c["dataset"] not in {d for d, _, _ in measured}:
+            continue  # over all collections together
+        base, other = (measured[c["dataset"], c["split"], c[k]] for k in ("base", "config"))
+        order = sorted(base)
+        differs = check_comparison(c, compare(np.array([base[q] for q in order]), np.array([other[q] for q in order]), c["margin"]), len(order))
+        compared += 1
+        bad += bool(differs)
+        if differs:
+            print(f"{c['dataset']}: {c['config']} against {c['base']}: {differs} differ from SciPy's")
+    print(f"{figures} means, {queries} queries and {compared} comparisons checked, {bad} differ")
+    return bad
+
+
+def check_golden(write):
+    if write:
+        write_cases(*make_cases())
+    qrels, run = read_qrels(DIR / "hostile.qrels"), read_run(DIR / "hostile.run")
+    values = {(g, *key): row for g in GRADES for key, row in score(qrels, run, grade=g).items()}
+    expected, comparisons = DIR / "hostile.expected", DIR / "comparisons.json"
+    if write:
+        with open(expected, "w") as f:
+            f.write("# least relevant grade, query, k, nDCG recall MRR success MAP\n")
+            for key, row in values.items():
+                f.write(" ".join(map(str, key)) + " " + " ".join(f"{v:.6f}" for v in row) + "\n")
+        with open(comparisons, "w") as f:
+            json.dump([{"base": b.tolist(), "other": o.tolist(), "margin": m, "want": compare(b, o, m)} for b, o, m in make_comparisons()], f)
+            f.write("\n")
+    bad = 0
+    lines = [l.split() for l in open(expected) if not l.startswith("#")]
+    for g, q, k, *row in lines:
+        if any(abs(float(a) - b) > 5e-5 for a, b in zip(row, values[int(g), q, int(k)])):
+            bad += 1
+            print(f"grade {g}, {q} at {k}: {row}, the scorer says {values[int(g), q, int(k)]}")
+    print(f"{len(lines)} rows, {bad} differ")
+    cases = json.load(open(comparisons))
+    for i, c in enumerate(cases):
+        want = compare(np.array(c["base"]), np.array(c["other"]), c["margin"])
+        differs = [k for k, v in want.items() if v is not None and abs(c["want"][k] - v) > 1e-9]
+        if differs:
+            bad += 1
+            print(f"comparison {i}: {differs} differ from SciPy's")
+    print(f"{len(cases)} comparisons")
+    return bad or len(lines) != len(values)
 
 
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--write", action="store_true")
-    args.add_argument("--collection", nargs=3, metavar=("DIR", "RUN", "JSON"))
+    args.add_argument("--eval", metavar="JSON")
     args = args.parse_args()
-    if args.collection:
-        sys.exit(check_collection(*args.collection) > 0)
-    write = args.write
-    if write:
-        write_cases(*make_cases())
-    values = score(*read_cases())
-    path = DIR / "hostile.expected"
-    if write:
-        with open(path, "w") as f:
-            f.write("# query k nDCG recall MRR success MAP\n")
-            for (q, k), row in values.items():
-                f.write(f"{q} {k} " + " ".join(f"{v:.6f}" for v in row) + "\n")
-    bad = 0
-    lines = [l.split() for l in open(path) if not l.startswith("#")]
-    for q, k, *row in lines:
-        if any(abs(float(a) - b) > 5e-5 for a, b in zip(row, values[q, int(k)])):
-            bad += 1
-            print(f"{q} at {k}: {row}, the scorer says {values[q, int(k)]}")
-    print(f"{len(lines)} rows, {bad} differ")
-    sys.exit(bad > 0 or len(lines) != len(values))
+    sys.exit((check_output(args.eval) if args.eval else check_golden(args.write)) > 0)
 
 
 main()

@@ -37,14 +37,14 @@ func TestMeasuresAgreeWithTrecEval(t *testing.T) {
 			continue
 		}
 		var query string
-		var k int
+		var grade, k int
 		var want eval.Measures
-		if _, err := fmt.Sscan(line, &query, &k, &want.NDCG, &want.Recall, &want.MRR, &want.Success, &want.MAP); err != nil {
+		if _, err := fmt.Sscan(line, &grade, &query, &k, &want.NDCG, &want.Recall, &want.MRR, &want.Success, &want.MAP); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		got := eval.Evaluate(judged, run, k)
+		got := eval.Evaluate(judged, run, k, eval.MinGrade(grade))
 		if query != "all" {
-			got = eval.EvaluateQuery(judged[query], run[query], k)
+			got = eval.EvaluateQuery(judged[query], run[query], k, eval.MinGrade(grade))
 		} else if got.Queries != len(judged) {
 			t.Errorf("mean over %d queries, %d are judged", got.Queries, len(judged))
 		}
@@ -56,12 +56,12 @@ func TestMeasuresAgreeWithTrecEval(t *testing.T) {
 			{"success", got.Success, want.Success}, {"MAP", got.MAP, want.MAP},
 		} {
 			if !(math.Abs(v.got-v.want) < 5e-5) {
-				t.Errorf("query %s: %s@%d is %.6f, want %.6f", query, v.name, k, v.got, v.want)
+				t.Errorf("grade %d, query %s: %s@%d is %.6f, want %.6f", grade, query, v.name, k, v.got, v.want)
 			}
 		}
 		rows++
 	}
-	if want := 4 * (len(judged) + 1); rows != want {
+	if want := 2 * 4 * (len(judged) + 1); rows != want {
 		t.Errorf("%d rows of expected values, want %d", rows, want)
 	}
 }

@@ -28,23 +28,56 @@ type Measures struct {
 	MAP float64
 }
 
+// Option changes how rankings are measured.
+type Option func(*options)
+
+type options struct{ minGrade int }
+
+// MinGrade is the lowest grade that counts as relevant in the measures that know
+// only relevant and not: all but NDCG, whose gain is the grade (trec_eval's -l). The
+// judgments of TREC's Deep Learning tracks are read so, with 2. Default: 1.
+func MinGrade(grade int) Option { return func(o *options) { o.minGrade = grade } }
+
+func optionsOf(opts []Option) options {
+	o := options{minGrade: 1}
+	for _, set := range opts {
+		set(&o)
+	}
+	return o
+}
+
 // Evaluate returns the means over all judged queries at cut-off k. Queries of
 // the run without judgments do not count. With k < 1 there is no cut-off.
-func Evaluate(q Qrels, r Run, k int) Measures {
-	sum := Measures{Queries: len(q)}
-	if len(q) == 0 {
+func Evaluate(q Qrels, r Run, k int, opts ...Option) Measures {
+	return Mean(EvaluateEach(q, r, k, opts...))
+}
+
+// EvaluateEach returns the measures of every judged query at cut-off k; where the run
+// has no ranking they are 0.
+func EvaluateEach(q Qrels, r Run, k int, opts ...Option) map[string]Measures {
+	each := make(map[string]Measures, len(q))
+	for id := range q {
+		each[id] = EvaluateQuery(q[id], r[id], k, opts...)
+	}
+	return each
+}
+
+// Mean returns the means of measures of queries.
+func Mean(each map[string]Measures) Measures {
+	sum := Measures{Queries: len(each)}
+	if len(each) == 0 {
 		return sum
 	}
 	// In a fixed order, so that the last digits are, too.
-	for _, id := range sortedKeys(q) {
-		m := EvaluateQuery(q[id], r[id], k)
+	for _, id := range sortedKeys(each) {
+		m := each[id]
 		sum.NDCG += m.NDCG
 		sum.Recall += m.Recall
 		sum.MRR += m.MRR
 		sum.Success += m.Success
 		sum.MAP += m.MAP
 	}
-	n := float64(len(q))
+	n := float64(len(each))
 	for _, v := range []*float64{&sum.NDCG, &sum.Recall, &sum.MRR, &sum.Success, &sum.MAP} {
 		*v /= n
 	}
@@ -52,50 +85,59 @@ func Evaluate(q Qrels, r Run, k int) Measures {
 }
 
 // EvaluateQuery measures one ranking against the judgments of its query. A
-// document is relevant where its judgment is above zero; documents that are not
-// judged are not relevant. The ranking is by descending score, equal scores by
+// document is relevant where its judgment is at least MinGrade; documents that are
+// not judged are not relevant. The ranking is by descending score, equal scores by
 // descending id, as trec_eval has it; of a document given twice the better
 // place counts.
-func EvaluateQuery(judged map[string]int, ranking []Scored, k int) Measures {
+func EvaluateQuery(judged map[string]int, ranking []Scored, k int, opts ...Option) Measures {
 	m := Measures{Queries: 1}
-	var ideal []int
-	for _, j := range judged {
-		if j > 0 {
-			ideal = append(ideal, j)
+	least := optionsOf(opts).minGrade
+	var gains []int
+	relevant := 0
+	for _, grade := range judged {
+		if grade > 0 {
+			gains = append(gains, grade)
+		}
+		if grade >= least {
+			relevant++
 		}
 	}
-	if len(ideal) == 0 {
-		return m
-	}
-	slices.SortFunc(ideal, func(a, b int) int { return b - a })
+	slices.SortFunc(gains, func(a, b int) int { return b - a })
 	cut := func(rank int) bool { return k >= 1 && rank > k }
-	var best float64
-	for i, gain := range ideal {
+	var ideal float64
+	for i, gain := range gains {
 		if cut(i + 1) {
 			break
 		}
-		best += discounted(gain, i+1)
+		ideal += discounted(gain, i+1)
 	}
-	relevant := 0
+	found := 0
 	for i, d := range Ranked(ranking) {
-		rank, gain := i+1, judged[d.ID]
-		if gain <= 0 {
+		rank := i + 1
+		grade, known := judged[d.ID]
+		if grade > 0 && !cut(rank) {
+			m.NDCG += discounted(grade, rank)
+		}
+		if !known || grade < least {
 			continue
 		}
-		relevant++
-		m.MAP += float64(relevant) / float64(rank)
+		found++
+		m.MAP += float64(found) / float64(rank)
 		if cut(rank) {
 			continue
 		}
-		m.NDCG += discounted(gain, rank)
 		m.Recall++
 		if m.Success == 0 {
 			m.MRR, m.Success = 1/float64(rank), 1
 		}
 	}
-	m.NDCG /= best
-	m.Recall /= float64(len(ideal))
-	m.MAP /= float64(len(ideal))
+	if ideal > 0 {
+		m.NDCG /= ideal
+	}
+	if relevant > 0 {
+		m.Recall /= float64(relevant)
+		m.MAP /= float64(relevant)
+	}
 	return m
 }
 

@@ -25,6 +25,7 @@ type item struct {
 
 type collection struct {
 	name, split   string
+	judgments     string // the file
 	dim           int
 	docs, queries []item
 	qrels         eval.Qrels // of the queries
@@ -40,8 +41,8 @@ func (c *collection) tokens() (n int) {
 // load reads a collection and encodes it; at most limit queries are taken, evenly
 // spread, 0 for all.
 func load(ctx context.Context, enc encoder.Encoder, dir, split, cache string, limit int) (*collection, error) {
-	c := &collection{name: filepath.Base(dir), split: split, dim: enc.Info().Dim}
-	qrels, err := eval.ReadQrelsFile(filepath.Join(dir, "qrels", split+".tsv"))
+	c := &collection{name: filepath.Base(dir), split: split, judgments: filepath.Join(dir, "qrels", split+".tsv"), dim: enc.Info().Dim}
+	qrels, err := eval.ReadQrelsFile(c.judgments)
 	if err != nil {
 		return nil, err
 	}

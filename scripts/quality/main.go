@@ -107,7 +107,7 @@ func (c *collection) measure(ctx context.Context, runs string) ([]float64, error
 		if runs == "" {
 			return nil
 		}
-		return c.write(filepath.Join(runs, c.name+"-"+strings.ReplaceAll(strings.ReplaceAll(column, ",", ""), " ", "-")), r, row[len(row)-1])
+		return c.write(filepath.Join(runs, c.name+"-"+strings.ReplaceAll(strings.ReplaceAll(column, ",", ""), " ", "-")), column, r)
 	}
 	if err := keep(c.float32s()); err != nil {
 		return nil, err
@@ -162,8 +162,8 @@ func (c *collection) search(ctx context.Context, p engine.Profile, keep func(eva
 	return nil
 }
 
-// write stores a run and its figure as `colbertdb eval --run --json` does.
-func (c *collection) write(path string, r eval.Run, ndcg float64) error {
+// write stores a run and its figures as `colbertdb eval --runs --json` does.
+func (c *collection) write(path, column string, r eval.Run) error {
 	f, err := os.Create(path + ".run")
 	if err != nil {
 		return err
@@ -171,13 +171,9 @@ func (c *collection) write(path string, r eval.Run, ndcg float64) error {
 	if err := errors.Join(eval.WriteRun(f, r, "colbertdb"), f.Close()); err != nil {
 		return err
 	}
-	type metric struct {
-		Name  string  `json:"name"`
-		K     int     `json:"k"`
-		Value float64 `json:"value"`
-	}
-	figures, err := json.Marshal(map[string]any{"dataset": c.name, "split": c.split, "queries": len(c.queries),
-		"metrics": []metric{{"nDCG", k, ndcg}}})
+	result := eval.Result{Dataset: c.name, Split: c.split, Config: column, Qrels: c.judgments, Run: path + ".run"}
+	result.Measure(c.qrels, r, k)
+	figures, err := json.Marshal(map[string]any{"results": []eval.Result{result}})
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,18 @@ func NewColBERT(f *Folder, s Session) (*ColBERT, error) {
 // Info names the model.
 func (c *ColBERT) Info() Info { return c.info }
 
+// WithDocumentLength returns an encoder whose documents and windows have at most n
+// tokens, markers included: no more than the model's own. It shares the session, which
+// either of the two closes.
+func (c *ColBERT) WithDocumentLength(n int) (Encoder, error) {
+	if least := 1 + c.cfg.DocumentLength - c.room(c.cfg.DocumentMarker, c.cfg.DocumentLength); n < least || n > c.cfg.DocumentLength {
+		return nil, fmt.Errorf("%w: documents of %d tokens, %s takes %d to %d", ErrModel, n, c.cfg.Name, least, c.cfg.DocumentLength)
+	}
+	short := *c
+	short.cfg.DocumentLength, short.info.DocMaxLen = n, n
+	return &short, nil
+}
+
 // Close closes the session.
 func (c *ColBERT) Close() error { return c.session.Close() }
 

@@ -35,6 +35,13 @@ func (e *Encoder) Info() encoder.Info {
 	}
 }
 
+// WithDocumentLength returns an encoder whose documents have at most n words.
+func (e *Encoder) WithDocumentLength(n int) (encoder.Encoder, error) {
+	short := *e
+	short.window = n
+	return &short, nil
+}
+
 // EncodeQueries encodes words on the query side.
 func (e *Encoder) EncodeQueries(ctx context.Context, texts []string) ([]encoder.Query, error) {
 	out := make([]encoder.Query, len(texts))

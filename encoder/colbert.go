@@ -58,10 +58,7 @@ func NewColBERT(f *Folder, s Session) (*ColBERT, error) {
 			c.skip[id] = true
 		}
 	}
-	c.info = Info{
-		Name: c.cfg.Name, Fingerprint: f.Fingerprint, Dim: c.cfg.Dim,
-		QueryMaxLen: c.cfg.QueryLength, DocMaxLen: c.cfg.DocumentLength, Location: f.location,
-	}
+	c.info = f.Info()
 	if _, err := c.EncodeDocuments(context.Background(), []string{""}); err != nil {
 		return nil, err
 	}

@@ -75,6 +75,12 @@ type Folder struct {
 // ConfigName returns the file that the conventions were read from.
 func (f *Folder) ConfigName() string { return f.Config.cfgName }
 
+// Info is what the encoder of the folder will be.
+func (f *Folder) Info() Info {
+	c := &f.Config
+	return Info{Name: c.Name, Fingerprint: f.Fingerprint, Dim: c.Dim, QueryMaxLen: c.QueryLength, DocMaxLen: c.DocumentLength, Location: f.location}
+}
+
 // punctuation is Python's string.punctuation, the skip list of the reference.
 const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 

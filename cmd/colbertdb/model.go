@@ -37,18 +37,48 @@ func loadModel(location string) (encoder.Encoder, error) {
 		}
 		return located{enc, modelBundled}, nil
 	}
-	abs, err := filepath.Abs(location)
+	abs, err := modelFolder(location)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := os.Stat(abs); err != nil {
-		return nil, fmt.Errorf("no model at %s: %w", location, err)
 	}
 	enc, err := onnx.OpenDir(abs, onnx.Options{})
 	if err != nil {
 		return nil, err
 	}
 	return located{enc, abs}, nil
+}
+
+// modelFolder is the absolute path of a model's folder, which must be there.
+func modelFolder(location string) (string, error) {
+	abs, err := filepath.Abs(location)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(abs); err != nil {
+		return "", fmt.Errorf("no model at %s: %w", location, err)
+	}
+	return abs, nil
+}
+
+// modelInfo is what loadModel's encoder of a location will be. It reads a folder's
+// files and keeps none.
+func modelInfo(location string) (encoder.Info, error) {
+	if strings.HasPrefix(location, fakePrefix) || cmp.Or(location, modelBundled) == modelBundled {
+		enc, err := loadModel(location) // small
+		if err != nil {
+			return encoder.Info{}, err
+		}
+		return enc.Info(), enc.Close()
+	}
+	abs, err := modelFolder(location)
+	if err != nil {
+		return encoder.Info{}, err
+	}
+	f, err := encoder.ReadFolder(os.DirFS(abs), abs)
+	if err != nil {
+		return encoder.Info{}, err
+	}
+	return f.Info(), nil
 }
 
 // located is an encoder that says where it was loaded from, so that the

@@ -32,7 +32,8 @@ type serveFlags struct {
 	Keys        string          `env:"COLBERTDB_KEYS" placeholder:"FILE" help:"Keys of clients, made by colbertdb key; read again when it changes."`
 	TLSCert     string          `name:"tls-cert" env:"COLBERTDB_TLS_CERT" placeholder:"FILE" help:"Certificate in PEM; read again when it changes."`
 	TLSKey      string          `name:"tls-key" env:"COLBERTDB_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
-	Models      []string        `env:"COLBERTDB_MODELS" placeholder:"DIR" help:"Further model folders that collections may name; --model is the default one."`
+	Models      []string        `env:"COLBERTDB_MODELS" placeholder:"DIR" help:"Further model folders that collections may name, loaded when they are used; --model is the default one."`
+	ModelIdle   time.Duration   `env:"COLBERTDB_MODEL_IDLE" default:"15m" placeholder:"TIME" help:"Close a model that is not the default one after so long without use. Default: ${default}."`
 	Snapshots   string          `env:"COLBERTDB_SNAPSHOTS" placeholder:"DIR" help:"Folder for snapshots, on the store's file system. Default: the store's name with -snapshots."`
 	AuditLog    string          `env:"COLBERTDB_AUDIT_LOG" placeholder:"FILE" help:"Append a JSON line for each write, and for each request whose key was refused. Default: none."`
 	SlowQuery   time.Duration   `env:"COLBERTDB_SLOW_QUERY" default:"1s" placeholder:"TIME" help:"Log searches that take so long, with their stages. Default: ${default}."`
@@ -51,14 +52,13 @@ func (c *serveCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, standard)
-	var further []encoder.Encoder
+	var further []server.Model
 	for _, dir := range c.Models {
-		m, err := loadModel(dir)
+		info, err := modelInfo(dir)
 		if err != nil {
 			return err
 		}
-		defer closing(&err, m)
-		further = append(further, m)
+		further = append(further, server.Model{Info: info, Load: func() (encoder.Encoder, error) { return loadModel(dir) }})
 	}
 	audit, file, err := openAudit(c.AuditLog)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *serveCmd) Run(a *app) (err error) {
 	}
 	defer closing(&err, db)
 	s, err := server.New(db, server.Options{
-		Limits: c.Limits, Model: standard, Models: further, LoadModel: loadModel, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
+		Limits: c.Limits, Model: standard, Models: further, ModelIdle: c.ModelIdle, LoadModel: loadModel, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
 		Snapshots: cmp.Or(c.Snapshots, filepath.Clean(dir)+"-snapshots"), SlowQuery: c.SlowQuery, Version: version, Log: log, Audit: audit,
 	})
 	if err != nil {

@@ -230,6 +230,7 @@ type modelObject struct {
 	QueryTokens int    `json:"max_query_tokens"`
 	Tokens      int    `json:"max_document_tokens"`
 	Standard    bool   `json:"default"`
+	Loaded      bool   `json:"loaded"`
 }
 
 func (s *Server) modelObjects() []modelObject {
@@ -238,7 +239,7 @@ func (s *Server) modelObjects() []modelObject {
 		info := m.Info()
 		out = append(out, modelObject{
 			ID: info.Name, Object: "model", OwnedBy: "colbertdb", Dim: info.Dim, Fingerprint: info.Fingerprint,
-			QueryTokens: info.QueryMaxLen, Tokens: info.DocMaxLen, Standard: i == 0 && s.models.standard != nil,
+			QueryTokens: info.QueryMaxLen, Tokens: info.DocMaxLen, Standard: i == 0 && s.models.standard != nil, Loaded: loaded(m),
 		})
 	}
 	return out

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -100,6 +101,11 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	gauge("disk_free_bytes", "Free on the store's file system; -1: not known.", float64(m.DiskFree))
 	gauge("disk_floor_bytes", "What writes leave free.", float64(m.DiskFloor))
 	gauge("block_cache_hit_ratio", "Share of reads that found their block in memory.", m.Cache.HitRate())
+	for _, l := range c.s.models.all() {
+		is, loads := l.state()
+		send(prometheus.GaugeValue, "model_loaded", "1: the model is in memory.", boolGauge(is), "model", l.Info().Name, "fingerprint", fmt.Sprintf("%.12s", l.Info().Fingerprint))
+		send(prometheus.CounterValue, "model_loads_total", "Times that the model was loaded.", float64(loads), "model", l.Info().Name, "fingerprint", fmt.Sprintf("%.12s", l.Info().Fingerprint))
+	}
 	gauge("read_only", "1: the store takes no writes until it is reopened.", boolGauge(m.Poisoned != nil))
 	if !m.BackgroundErrorAt.IsZero() {
 		gauge("background_error_timestamp_seconds", "Last failure of background work.", float64(m.BackgroundErrorAt.Unix()))

@@ -1,47 +1,69 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/engine"
 )
 
 // models are the encoders of the server: those that it was given, which clients
-// may name, and those that records of collections lead to, loaded at first use.
+// may name, and those that records of collections lead to. The standard one is there
+// all the time; the others are loaded when they are used (lazymodel.go).
 type models struct {
 	standard encoder.Encoder // nil: none
 	named    []encoder.Encoder
+	lazy     []*lazyModel // of named
+	idle     time.Duration
 	load     func(location string) (encoder.Encoder, error)
 
-	mu     sync.Mutex // held while a model is loaded
-	loaded map[string]encoder.Encoder
+	mu      sync.Mutex
+	records map[string]*lazyModel // by fingerprint: not named
 }
 
 func newModels(o *Options) *models {
-	m := &models{load: o.LoadModel, loaded: map[string]encoder.Encoder{}}
+	m := &models{load: o.LoadModel, idle: cmp.Or(o.ModelIdle, 15*time.Minute), records: map[string]*lazyModel{}}
 	if o.Model != nil {
 		m.standard = noting{o.Model}
 		m.named = append(m.named, m.standard)
 	}
-	for _, e := range o.Models {
-		m.named = append(m.named, noting{e})
+	for _, further := range o.Models {
+		l := &lazyModel{model: further}
+		m.lazy = append(m.lazy, l)
+		m.named = append(m.named, noting{l})
 	}
 	return m
 }
 
-func (m *models) close() error {
+// all are the models that come and go.
+func (m *models) all() []*lazyModel {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return slices.AppendSeq(slices.Clone(m.lazy), maps.Values(m.records))
+}
+
+func (m *models) close() error {
 	var err error
-	for _, e := range m.loaded {
-		err = errors.Join(err, e.Close())
+	for _, l := range m.all() {
+		err = errors.Join(err, l.Close())
 	}
-	m.loaded = nil
 	return err
+}
+
+// evict closes the models that nobody has used since a time.
+func (m *models) evict(log *slog.Logger, since time.Time) {
+	for _, l := range m.all() {
+		if evicted, err := l.evict(since); evicted {
+			log.Info("a model was idle and is closed", "model", l.Info().Name, "error", err)
+		}
+	}
 }
 
 // find returns the model of a name, nil without one.
@@ -54,31 +76,28 @@ func (m *models) find(name string) encoder.Encoder {
 	return nil
 }
 
-// of returns the encoder of a collection's record.
-func (m *models) of(record *engine.Model) (encoder.Encoder, error) {
+// of returns the encoder of a collection's record, nil where the server cannot load
+// it.
+func (m *models) of(record *engine.Model, dim int) encoder.Encoder {
 	for _, e := range m.named {
 		if e.Info().Fingerprint == record.Fingerprint {
-			return e, nil
+			return e
 		}
+	}
+	if m.load == nil {
+		return nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.loaded[record.Fingerprint]; e != nil {
-		return e, nil
+	l := m.records[record.Fingerprint]
+	if l == nil {
+		l = &lazyModel{model: Model{
+			Info: encoder.Info{Name: record.Name, Fingerprint: record.Fingerprint, Location: record.Location, Dim: dim},
+			Load: func() (encoder.Encoder, error) { return m.load(record.Location) },
+		}}
+		m.records[record.Fingerprint] = l
 	}
-	if m.load == nil || m.loaded == nil {
-		return nil, fmt.Errorf("%w: the server does not have %s, the collection's model", engine.ErrNoEncoder, record.Name)
-	}
-	e, err := m.load(record.Location)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the collection's model %s cannot be loaded", engine.ErrNoEncoder, record.Name)
-	}
-	if have := e.Info().Fingerprint; have != record.Fingerprint {
-		return nil, errors.Join(fmt.Errorf("%w: the model %s is another version of it now (%.12s, the collection has %.12s): reindex it, or search by vectors",
-			engine.ErrNoEncoder, record.Name, have, record.Fingerprint), e.Close())
-	}
-	m.loaded[record.Fingerprint] = noting{e}
-	return m.loaded[record.Fingerprint], nil
+	return noting{l}
 }
 
 // open returns a handle on the request's collection, with its encoder where it has
@@ -92,10 +111,8 @@ func (q *request) open() (*engine.Collection, error) {
 	if record == nil {
 		return col, nil
 	}
-	enc, err := q.s.models.of(record)
-	if err != nil {
-		// Vectors are searched and stored without it; who brings text is told.
-		q.s.log.Warn("a collection's model is missing", "collection", q.collection, "model", record.Location, "error", err)
+	enc := q.s.models.of(record, col.Info().Dim)
+	if enc == nil { // vectors are searched and stored without it; who brings text is told
 		return col, nil
 	}
 	return col, engine.WithEncoder(enc)(col)
@@ -125,4 +142,13 @@ func (e noting) EncodeDocuments(ctx context.Context, texts []string) ([]encoder.
 		}
 	}
 	return out, err
+}
+
+// loaded reports whether a model is in memory.
+func loaded(e encoder.Encoder) bool {
+	if l, ok := e.(noting).Encoder.(*lazyModel); ok {
+		is, _ := l.state()
+		return is
+	}
+	return true
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +25,12 @@ type Options struct {
 	// other servers. The caller closes it after the server. Default: none; then all
 	// text needs a collection with a model.
 	Model encoder.Encoder
-	// Models are further models that collections may name.
-	Models []encoder.Encoder
+	// Models are further models that collections may name. They are loaded when they
+	// are used, as those of LoadModel are.
+	Models []Model
+	// ModelIdle is the time without use after which such a model is closed; the next
+	// use loads it again. Default: 15 minutes.
+	ModelIdle time.Duration
 	// LoadModel loads the model of a collection's record, by its location. The server
 	// closes what it loads. Default: only Model and Models are used.
 	LoadModel func(location string) (encoder.Encoder, error)
@@ -178,6 +183,8 @@ func (s *Server) routes() {
 	add(scopeNone, "GET /healthz", ready)
 	add(scopeMetrics, "GET /metrics", serveMetrics)
 	add(scopeNone, "GET /openapi.json", openapi)
+	add(scopeNone, "GET /ui", console)
+	add(scopeNone, "GET /ui/{file}", consoleFile)
 
 	for path, m := range methods {
 		allow := strings.Join(m, ", ")
@@ -187,7 +194,7 @@ func (s *Server) routes() {
 		}))
 	}
 	s.mux.Handle("/", s.handle("/", scopeNone, func(q *request) error {
-		return failf(http.StatusNotFound, "no_route", "there is no %.200q here; docs/api.md has the routes", q.r.URL.Path)
+		return failf(http.StatusNotFound, "no_route", "there is no %.200q here: /openapi.json has the routes, /ui is the console", q.r.URL.Path)
 	}))
 }
 
@@ -222,12 +229,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			served <- hs.Serve(listener)
 		}
 	}()
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		s.watchFiles(requests)
-	}()
-	defer func() { stop(); <-watching }()
+	var background sync.WaitGroup
+	background.Go(func() { s.watchFiles(requests) })
+	background.Go(func() { s.watchModels(requests) })
+	defer func() { stop(); background.Wait() }()
 	select {
 	case err := <-served:
 		return err
@@ -253,6 +258,20 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		err = errors.Join(err, serr)
 	}
 	return err
+}
+
+// watchModels closes models that are idle.
+func (s *Server) watchModels(ctx context.Context) {
+	tick := time.NewTicker(max(s.models.idle/8, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			s.models.evict(s.log, now.Add(-s.models.idle))
+		}
+	}
 }
 
 // filesEvery is how often key file and certificate are looked at.

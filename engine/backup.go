@@ -2,21 +2,29 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/colbertdb-go/colbertdb/wal"
 )
 
 // BackupOptions say what Backup writes.
 type BackupOptions struct {
-	// Since is the descriptor of an earlier backup: only files with content
-	// that it lacks are written, and Restore needs both. Default: everything.
+	// Since is the descriptor of an earlier backup: only segments and records whose
+	// content it lacks are written, and Restore needs both. Default: everything.
 	Since *Descriptor
 	// Name says where the backup goes, for those who look for it after a purge, such
 	// as the name of its file. Default: none.
 	Name string
-	// Progress is called with the bytes of files read so far and in all.
+	// Progress is called with the bytes read so far and in all, which is an estimate
+	// until all has been read once.
 	Progress func(done, total int64)
 }
 
@@ -28,26 +36,38 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer, o BackupOptions) (d *D
 	if o.Since != nil && o.Since.StoreID != e.storeID {
 		return nil, fmt.Errorf("%w: the earlier backup %s is of store %s, this is %s; make a full backup", ErrBrokenChain, o.Since.ID, o.Since.StoreID, e.storeID)
 	}
-	from := e.dir
 	if e.opts.ReadOnly { // nobody writes and nothing needs to be held
+		if err := e.enter(); err != nil {
+			return nil, err
+		}
+		defer e.exit()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(e.ctx, cancel)()
 		if d, err = e.newCopy(copyBackup, o.Name, e.seq); err != nil {
 			return nil, err
 		}
-	} else {
-		id, err := newID()
-		if err != nil {
-			return nil, err
-		}
-		from = filepath.Join(e.dir, backupPrefix+id+backupSuffix)
-		if err := e.fs.MkdirAll(from, 0o755); err != nil {
-			return nil, fmt.Errorf("colbertdb: creating %q: %w", from, err)
-		}
-		defer func() { _ = e.fs.RemoveAll(from) }() // Open removes what stays
-		if d, err = e.linkFiles(ctx, from, copyBackup, o.Name); err != nil {
-			return nil, fmt.Errorf("colbertdb: backup: %w", err)
-		}
+		return d, e.writeBackup(ctx, w, e.db, e.dir, d, o)
 	}
-	return d, e.writeBackup(ctx, w, from, d, o)
+	id, err := newID()
+	if err != nil {
+		return nil, err
+	}
+	links := filepath.Join(e.dir, backupPrefix+id+backupSuffix)
+	if err := e.fs.MkdirAll(links, 0o755); err != nil {
+		return nil, fmt.Errorf("colbertdb: creating %q: %w", links, err)
+	}
+	defer func() { _ = e.fs.RemoveAll(links) }() // Open removes what stays
+	if d, err = e.linkFiles(ctx, links, copyBackup, o.Name); err != nil {
+		return nil, fmt.Errorf("colbertdb: backup: %w", err)
+	}
+	linked := &Engine{dir: links, fs: e.fs, opts: e.opts, guard: newGuard(e.opts.Logger)}
+	linked.opts.ReadOnly, linked.opts.MemoryBudget = true, 0
+	db, err := linked.openPebble()
+	if err != nil {
+		return nil, fmt.Errorf("colbertdb: backup: %w", damage(err))
+	}
+	return d, errors.Join(e.writeBackup(ctx, w, db, links, d, o), db.Close())
 }
 
 // The folder of links that a Backup reads from.
@@ -66,17 +86,28 @@ func (e *Engine) removeBackups() {
 	}
 }
 
-// writeBackup reads the files twice: to describe them, then to store those that
-// the earlier backup lacks.
-func (e *Engine) writeBackup(ctx context.Context, w io.Writer, from string, d *Descriptor, o BackupOptions) error {
-	p := &progress{f: o.Progress}
-	total, err := e.sizeOf(from)
+// writeBackup reads what is in db and the log files of a folder twice: to describe
+// it, then to store what the earlier backup lacks.
+func (e *Engine) writeBackup(ctx context.Context, w io.Writer, db *pebble.DB, dir string, d *Descriptor, o BackupOptions) error {
+	total, err := e.sizeOf(dir)
 	if err != nil {
 		return err
 	}
-	p.total = 2 * total
-	if err := d.describeFiles(ctx, e.fs, from, p.add); err != nil {
+	p := &progress{f: o.Progress, total: 2 * total}
+	contents, err := keyContents(ctx, db)
+	if err != nil {
+		return fmt.Errorf("colbertdb: backup: %w", err)
+	}
+	logs, err := wal.List(e.fs, filepath.Join(dir, "wal"))
+	if err != nil {
 		return err
+	}
+	for _, n := range logs {
+		contents = append(contents, fileContent(e.fs, dir, logPath(n)))
+	}
+	slices.SortFunc(contents, func(a, b content) int { return strings.Compare(a.path, b.path) })
+	if err := d.describe(ctx, contents, p); err != nil {
+		return fmt.Errorf("colbertdb: backup: %w", err)
 	}
 	if o.Since != nil {
 		d.Parent = o.Since.ID
@@ -88,43 +119,8 @@ func (e *Engine) writeBackup(ctx context.Context, w io.Writer, from string, d *D
 			d.Files[i].Elsewhere = have[f.SHA256]
 		}
 	}
-	p.total = total + d.Stored()
-	out, err := newBackupWriter(w, d)
-	if err != nil {
-		return fmt.Errorf("colbertdb: writing backup: %w", err)
-	}
-	for i, f := range d.Files {
-		if f.Elsewhere {
-			continue
-		}
-		if err := e.backupFile(ctx, out, uint32(i), filepath.Join(from, f.Path), p); err != nil {
-			return fmt.Errorf("colbertdb: backup of %s: %w", f.Path, err)
-		}
-	}
-	if err := out.end(); err != nil {
-		return fmt.Errorf("colbertdb: writing backup: %w", err)
-	}
-	return nil
-}
-
-func (e *Engine) backupFile(ctx context.Context, out *backupWriter, number uint32, path string, p *progress) (err error) {
-	f, err := e.fs.Open(path)
-	if err != nil {
-		return err
-	}
-	defer closeInto(&err, f)
-	var offset int64
-	for raw, err := range chunks(ctx, f, blockSize) {
-		if err != nil {
-			return err
-		}
-		if err := out.block(number, offset, raw); err != nil {
-			return err
-		}
-		offset += int64(len(raw))
-		p.add(int64(len(raw)))
-	}
-	return nil
+	p.total = p.done + d.Stored()
+	return d.write(ctx, w, contents, p)
 }
 
 func (e *Engine) sizeOf(dir string) (total int64, err error) {
@@ -139,6 +135,66 @@ func (e *Engine) sizeOf(dir string) (total int64, err error) {
 	return total, err
 }
 
+// content is what a file of a backup will have: write writes the same bytes
+// whenever it is called.
+type content struct {
+	path  string
+	write func(context.Context, io.Writer) error
+}
+
+// fileContent is a file of a folder as it is.
+func fileContent(fsys vfs.FS, dir, path string) content {
+	return content{path, func(ctx context.Context, w io.Writer) (err error) {
+		f, err := fsys.Open(fsys.PathJoin(dir, path), vfs.SequentialReadsOption)
+		if err != nil {
+			return err
+		}
+		defer closeInto(&err, f)
+		for chunk, err := range chunks(ctx, f, blockSize) {
+			if err == nil {
+				_, err = w.Write(chunk)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// describe fills Files with contents.
+func (d *Descriptor) describe(ctx context.Context, contents []content, p *progress) error {
+	for _, c := range contents {
+		sum := newSummer()
+		if err := c.write(ctx, io.MultiWriter(sum, p)); err != nil {
+			return fmt.Errorf("%s: %w", c.path, err)
+		}
+		d.Files = append(d.Files, sum.file(c.path))
+	}
+	return nil
+}
+
+// write writes the stream of a described backup.
+func (d *Descriptor) write(ctx context.Context, w io.Writer, contents []content, p *progress) error {
+	out, err := newBackupWriter(w, d)
+	if err != nil {
+		return fmt.Errorf("colbertdb: writing backup: %w", err)
+	}
+	for i, c := range contents {
+		if d.Files[i].Elsewhere {
+			continue
+		}
+		b := &blockWriter{out: out, file: uint32(i)}
+		if err := errors.Join(c.write(ctx, io.MultiWriter(b, p)), b.flush()); err != nil {
+			return fmt.Errorf("colbertdb: writing backup, %s: %w", c.path, err)
+		}
+	}
+	if err := out.end(); err != nil {
+		return fmt.Errorf("colbertdb: writing backup: %w", err)
+	}
+	return nil
+}
+
 // progress adds up what has been done.
 type progress struct {
 	f           func(done, total int64)
@@ -150,6 +206,12 @@ func (p *progress) add(n int64) {
 	if p.f != nil {
 		p.f(p.done, p.total)
 	}
+}
+
+// Write counts what passes.
+func (p *progress) Write(b []byte) (int, error) {
+	p.add(int64(len(b)))
+	return len(b), nil
 }
 
 // ReadBackup reads the descriptor at the start of a backup.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -155,10 +156,13 @@ func TestDamagedBackup(t *testing.T) {
 func TestCrashInRestore(t *testing.T) {
 	chain := backups(t)[:2]
 	mem := crashmem.New()
+	var mu sync.Mutex // the hook is called by Pebble's goroutines too
 	var clones []*vfs.MemFS
 	r := rand.New(rand.NewPCG(4, 4))
 	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileWrite {
+			mu.Lock()
+			defer mu.Unlock()
 			clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r}))
 		}
 		return nil

@@ -84,6 +84,38 @@ func blockSum(id string, header, body []byte) uint32 {
 	return crc32.Update(crc32.Update(sum, castagnoli, header[:blockHeader-4]), castagnoli, body)
 }
 
+// blockWriter cuts a file of a backup into blocks.
+type blockWriter struct {
+	out    *backupWriter
+	file   uint32
+	offset int64
+	buf    []byte
+}
+
+func (b *blockWriter) Write(p []byte) (int, error) {
+	b.buf = append(b.buf, p...)
+	for len(b.buf) >= blockSize {
+		if err := b.block(blockSize); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+func (b *blockWriter) block(n int) error {
+	err := b.out.block(b.file, b.offset, b.buf[:n])
+	b.offset += int64(n)
+	b.buf = append(b.buf[:0], b.buf[n:]...)
+	return err
+}
+
+func (b *blockWriter) flush() error {
+	if len(b.buf) == 0 {
+		return nil
+	}
+	return b.block(len(b.buf))
+}
+
 var backupZstd = sync.OnceValues(func() (*zstd.Encoder, *zstd.Decoder) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {

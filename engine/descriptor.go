@@ -22,9 +22,10 @@ import (
 	"github.com/colbertdb-go/colbertdb/wal"
 )
 
-// Descriptor says what a checkpoint or a backup holds: every file of the store
-// with its size and checksums. A checkpoint keeps it in the file CHECKPOINT, a
-// backup begins with it. docs/format/backup.md.
+// Descriptor says what a checkpoint or a backup holds: every file with its size and
+// checksums. Those of a checkpoint are the store's; a backup has log files, and the
+// content of Pebble by segment and record (backupkeys.go). A checkpoint keeps it in
+// the file CHECKPOINT, a backup begins with it. docs/format/backup.md.
 type Descriptor struct {
 	Format  int    `json:"format"` // of the store
 	StoreID string `json:"store_id"`
@@ -39,7 +40,7 @@ type Descriptor struct {
 
 // File is one file of a Descriptor.
 type File struct {
-	Path   string `json:"path"` // with slashes, from the store's folder
+	Path   string `json:"path"` // with slashes; of a checkpoint, from its folder
 	Size   int64  `json:"size"`
 	CRC32C uint32 `json:"crc32c"`
 	SHA256 string `json:"sha256"`
@@ -92,7 +93,7 @@ func (d *Descriptor) Stored() (n int64) {
 func (d *Descriptor) encode() []byte { return encodeJSON(descriptorMagic, d) }
 
 // filePath is what a path of a descriptor may be: nothing that leaves the folder.
-var filePath = regexp.MustCompile(`^(pebble|wal|segment)/[A-Za-z0-9][A-Za-z0-9._-]*$`)
+var filePath = regexp.MustCompile(`^(pebble|wal|segment|segments|records)/[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 func decodeDescriptor(b []byte, where string) (*Descriptor, error) {
 	d := new(Descriptor)

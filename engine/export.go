@@ -119,81 +119,33 @@ func (h *Collection) export(ctx context.Context, s segView, w io.Writer) (*Segme
 	if s.space.coded() {
 		codebook = s.space.codebook.AppendBinary(nil)
 	}
-	parts := []struct {
-		path  string
-		write func(io.Writer) error
-	}{
+	contents := []content{
 		{exportMeta, writes(meta)},
 		{exportCodebook, writes(codebook)},
-		{exportDocuments, func(w io.Writer) error { return exportDocs(ctx, s, w) }},
+		{exportDocuments, func(ctx context.Context, w io.Writer) error { return exportDocs(ctx, s, w) }},
 	}
 	d, err := newDescriptor(h.c.engine.storeID, s.Meta().MaxSeq)
 	if err != nil {
 		return nil, err
 	}
 	d.Kind = exportKind
-	content := sha256.New()
-	for _, p := range parts { // once for the hashes
-		sum := newSummer()
-		if err := p.write(sum); err != nil {
-			return nil, err
-		}
-		f := sum.file(p.path)
-		fmt.Fprintln(content, f.Path, f.SHA256)
-		d.Files = append(d.Files, f)
-	}
-	m.ID = hex.EncodeToString(content.Sum(nil))
-	d.ID = m.ID
-	out, err := newBackupWriter(w, d)
-	if err != nil {
+	if err := d.describe(ctx, contents, new(progress)); err != nil {
 		return nil, err
 	}
-	for i, p := range parts { // and once for good
-		b := &blockWriter{out: out, file: uint32(i)}
-		if err := errors.Join(p.write(b), b.flush()); err != nil {
-			return nil, err
-		}
+	sum := sha256.New()
+	for _, f := range d.Files {
+		fmt.Fprintln(sum, f.Path, f.SHA256)
 	}
-	return m, out.end()
+	m.ID = hex.EncodeToString(sum.Sum(nil))
+	d.ID = m.ID
+	return m, d.write(ctx, w, contents, new(progress))
 }
 
-func writes(b []byte) func(io.Writer) error {
-	return func(w io.Writer) error {
+func writes(b []byte) func(context.Context, io.Writer) error {
+	return func(_ context.Context, w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	}
-}
-
-// blockWriter cuts a file of a backup into blocks.
-type blockWriter struct {
-	out    *backupWriter
-	file   uint32
-	offset int64
-	buf    []byte
-}
-
-func (b *blockWriter) Write(p []byte) (int, error) {
-	b.buf = append(b.buf, p...)
-	for len(b.buf) >= blockSize {
-		if err := b.block(blockSize); err != nil {
-			return 0, err
-		}
-	}
-	return len(p), nil
-}
-
-func (b *blockWriter) block(n int) error {
-	err := b.out.block(b.file, b.offset, b.buf[:n])
-	b.offset += int64(n)
-	b.buf = append(b.buf[:0], b.buf[n:]...)
-	return err
-}
-
-func (b *blockWriter) flush() error {
-	if len(b.buf) == 0 {
-		return nil
-	}
-	return b.block(len(b.buf))
 }
 
 // exportDocs writes the live documents: for each the length of what follows, then

@@ -36,6 +36,12 @@ func Restore(ctx context.Context, dir string, chain []io.Reader, o RestoreOption
 	r := &restorer{fs: o.FS, dir: dir, needs: map[string][]string{}}
 	for _, f := range last.Files {
 		r.needs[f.SHA256] = append(r.needs[f.SHA256], f.Path)
+		if isKeys(f.Path) && r.keys == nil {
+			r.keys = &keysRestorer{fs: o.FS, dir: dir}
+		}
+	}
+	if err := r.keys.expect(last.Files); err != nil {
+		return nil, err
 	}
 	if err := beginFolder(o.FS, dir, "restore"); err != nil {
 		return nil, err
@@ -50,21 +56,19 @@ func Restore(ctx context.Context, dir string, chain []io.Reader, o RestoreOption
 			return nil, err
 		}
 	}
-	p := &progress{f: o.Progress, total: total}
-	for _, b := range backups {
-		if err := b.extract(ctx, p.add, r.open); err != nil {
-			return nil, err
-		}
-	}
-	for _, f := range last.Files {
-		if _, missing := r.needs[f.SHA256]; missing {
-			return nil, fmt.Errorf("%w: no backup of the chain has the content of %s", ErrBrokenChain, f.Path)
-		}
+	if err := r.run(ctx, backups, &progress{f: o.Progress, total: total}); err != nil {
+		return nil, err
 	}
 	whole := *last
 	whole.Parent, whole.Files = "", append([]File(nil), last.Files...)
 	for i := range whole.Files {
 		whole.Files[i].Elsewhere = false
+	}
+	if r.keys != nil {
+		whole.Files = nil
+		if err := whole.describeFiles(ctx, o.FS, dir, nil); err != nil {
+			return nil, err
+		}
 	}
 	if err := describeFolder(o.FS, dir, &whole); err != nil {
 		return nil, err
@@ -98,11 +102,35 @@ func openChain(chain []io.Reader) (out []*backupReader, total int64, err error) 
 	return out, total, nil
 }
 
-// restorer writes the files that the last backup of a chain names.
+// restorer writes what the last backup of a chain names.
 type restorer struct {
 	fs    vfs.FS
 	dir   string
 	needs map[string][]string // content to the paths that are to have it
+	keys  *keysRestorer       // nil: the backup has Pebble's folder as files
+}
+
+func (r *restorer) run(ctx context.Context, chain []*backupReader, p *progress) (err error) {
+	if r.keys != nil {
+		if err := r.keys.begin(); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.keys.close()) }()
+	}
+	for _, b := range chain {
+		if err := b.extract(ctx, p.add, r.open); err != nil {
+			return err
+		}
+	}
+	for _, f := range chain[len(chain)-1].d.Files {
+		if _, missing := r.needs[f.SHA256]; missing {
+			return fmt.Errorf("%w: no backup of the chain has the content of %s", ErrBrokenChain, f.Path)
+		}
+	}
+	if r.keys == nil {
+		return nil
+	}
+	return r.keys.finish(ctx)
 }
 
 // open takes the content of a file where it is needed.
@@ -110,6 +138,10 @@ func (r *restorer) open(f File) (fileSink, error) {
 	paths := r.needs[f.SHA256]
 	if len(paths) == 0 {
 		return nil, nil
+	}
+	if isKeys(paths[0]) {
+		delete(r.needs, f.SHA256)
+		return r.keys.open(paths)
 	}
 	out, err := r.fs.Create(filepath.Join(r.dir, paths[0]), vfs.WriteCategoryUnspecified)
 	if err != nil {

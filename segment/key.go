@@ -142,6 +142,25 @@ func StoreSpans() []KeyRange {
 	}
 }
 
+// RecordSpans are the ranges of everything but document numbers, which follow from
+// segments and delete sets, and segments.
+func RecordSpans() []KeyRange {
+	return []KeyRange{
+		{Start: []byte{0}, End: []byte(documentPrefix)},
+		{Start: prefixRange([]byte(documentPrefix)).End, End: []byte(segmentPrefix)},
+	}
+}
+
+// IsRecord reports whether a key is in one of RecordSpans.
+func IsRecord(key []byte) bool {
+	for _, s := range RecordSpans() {
+		if bytes.Compare(key, s.Start) >= 0 && bytes.Compare(key, s.End) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // DeletesKey is the key of a version of a segment's delete set.
 func DeletesKey(id ID, version uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte(deletesPrefix), uint64(id)), version)

@@ -103,7 +103,7 @@ func TestReadFolderContradictions(t *testing.T) {
 		"dimension":         {with(`"embedding_dim":4`, `"embedding_dim":0`), []string{"onnx_config.json", "dimension"}},
 		"length":            {with(`"document_length":10`, `"document_length":2`), []string{"onnx_config.json", "document length"}},
 		"not JSON":          {with(`{"query_prefix"`, `{`), []string{"onnx_config.json"}},
-		"foreign tokenizer": {[]string{"tokenizer.json", strings.Replace(cased, "WordPiece", "BPE", 1)}, []string{"tokenizer.json", "BPE"}},
+		"foreign tokenizer": {[]string{"tokenizer.json", strings.Replace(cased, "WordPiece", "WordLevel", 1)}, []string{"tokenizer.json", "WordLevel"}},
 		"foreign markers":   {stanfordFolder(strings.Replace(stanford, "[unused1]", "[D]", 1)), []string{"artifact.metadata", "vocab.txt", "[D]"}},
 	} {
 		_, err := encoder.ReadFolder(folder(c.files...), "models/tiny")

@@ -2,12 +2,15 @@
 """Writes encoder/tokenizer/tables.go by asking the Hugging Face tokenizers
 library what it does to every code point.
 
-    pip install tokenizers==0.23.3
+    pip install tokenizers==0.23.3 regex==2026.11.19
     scripts/tokenizer_tables.py > encoder/tokenizer/tables.go
 
 The library's components carry Unicode tables of different versions, and the
-one for categories is much older than Go's. Asking is the only way to agree.
+one for categories is much older than Go's. Asking is the only way to agree. Classes
+of grapheme clusters alone cannot be asked for one by one; they are Unicode 17's,
+as the regex package has them, and scripts/tokenizer_diff.py compares them.
 """
+import regex
 from tokenizers import __version__, normalizers, pre_tokenizers
 
 BERT = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
@@ -16,7 +19,11 @@ STRIP = normalizers.BertNormalizer(**{**BERT, "strip_accents": True})
 CHINESE = normalizers.BertNormalizer(**{**BERT, "handle_chinese_chars": True})
 LOWER = normalizers.BertNormalizer(**{**BERT, "lowercase": True})
 NFD = normalizers.NFD()
+NFKD = normalizers.NFKD()
+MARKS = normalizers.StripAccents()
 SPLIT = pre_tokenizers.BertPreTokenizer()
+BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
+DIGITS = pre_tokenizers.Digits(individual_digits=True)
 RUNES = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 
@@ -76,8 +83,44 @@ table("decomposable", "is what has a canonical decomposition.",
       [c for c in RUNES if NFD.normalize_str(chr(c)) != chr(c)])
 table("combining", "is what has a canonical combining class other than zero.",
       [c for c in RUNES if NFD.normalize_str(chr(c)) == chr(c) and reorders(c)])
+table("compatible", "is what has a compatibility decomposition, canonical or not.",
+      [c for c in RUNES if NFKD.normalize_str(chr(c)) != chr(c)])
+table("marks", "is what StripAccents drops.", [c for c in RUNES if MARKS.normalize_str(chr(c)) == ""])
+table("numeric", "is what Digits takes for digits.", [c for c in RUNES if len(DIGITS.pre_tokenize_str("a" + chr(c))) == 2])
 
-print("""// lower holds the lower-case forms of every code point that has one. The one
+
+def joins(before, c):
+    """Reports whether GPT-2's expression takes c on in a piece that begins so."""
+    return len(BYTES.pre_tokenize_str(before + chr(c))) == 1
+
+
+table("letters", "is \\p{L} of GPT-2's expression.", [c for c in RUNES if joins("a", c)])
+table("numbers", "is \\p{N} of GPT-2's expression.", [c for c in RUNES if joins("1", c)])
+table("spaces", "is \\s of GPT-2's expression.", [c for c in RUNES if not joins("a", c) and not joins("1", c) and not joins("!", c)])
+
+print("""// clusterClasses are the classes that the boundaries of grapheme clusters depend
+// on, by first code point, but for Hangul syllables, which clusterClass counts.
+var clusterClasses = []classRange{""")
+CLASSES = {"control": r"[\p{GCB=Control}\p{GCB=CR}\p{GCB=LF}]", "extend": r"[\p{GCB=Extend}\p{GCB=ZWJ}]", "spacingMark": r"\p{GCB=SpacingMark}", "prepends": r"\p{GCB=Prepend}",
+           "hangulL": r"\p{GCB=L}", "hangulV": r"\p{GCB=V}", "hangulT": r"\p{GCB=T}", "regional": r"\p{GCB=RI}", "pictograph": r"\p{ExtPict}", "consonant": r"\p{InCB=Consonant}"}
+LINKER, JOINER = regex.compile(r"\p{InCB=Linker}"), "\u200d"
+classes = []
+for c in RUNES:
+    s = chr(c)
+    name = next((n for n, p in CLASSES.items() if regex.match(p, s)), None)
+    if name == "extend":
+        name = "joiner" if s == JOINER else "linker" if LINKER.match(s) else "extend" if regex.match(r"\p{InCB=Extend}", s) else "extendOnly"
+    if name:
+        if classes and classes[-1][1] == c - 1 and classes[-1][2] == name:
+            classes[-1][1] = c
+        else:
+            classes.append([c, c, name])
+rows = ["{0x%x, 0x%x, %s}" % tuple(r) for r in classes]
+for i in range(0, len(rows), 5):
+    print("\t" + ", ".join(rows[i : i + 5]) + ",")
+print("""}
+
+// lower holds the lower-case forms of every code point that has one. The one
 // form of two code points, of U+0130, is not among them.
 var lower = []caseRange{""")
 changes = [(c, ord(LOWER.normalize_str(chr(c))) - c) for c in RUNES if c != 0x130 and LOWER.normalize_str(chr(c)) != chr(c)]

@@ -3,106 +3,102 @@ package tokenizer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
-// maxInputChars is the length of a word, in characters, beyond which BERT's
-// WordPiece calls it unknown.
-const maxInputChars = 100
-
+// fileForm is tokenizer.json. Truncation and padding are left to package encoder,
+// and the decoder has nothing to do here.
 type fileForm struct {
-	AddedTokens []struct {
-		ID         int    `json:"id"`
-		Content    string `json:"content"`
-		SingleWord bool   `json:"single_word"`
-		LStrip     bool   `json:"lstrip"`
-		RStrip     bool   `json:"rstrip"`
-		Normalized bool   `json:"normalized"`
-	} `json:"added_tokens"`
-	Normalizer    *component `json:"normalizer"`
-	PreTokenizer  *component `json:"pre_tokenizer"`
-	PostProcessor *component `json:"post_processor"`
-	Model         struct {
-		component
-		UnkToken      string         `json:"unk_token"`
-		Prefix        *string        `json:"continuing_subword_prefix"`
-		MaxInputChars *int           `json:"max_input_chars_per_word"`
-		Vocab         map[string]int `json:"vocab"`
-	} `json:"model"`
+	Version       json.RawMessage `json:"version"`
+	Truncation    json.RawMessage `json:"truncation"`
+	Padding       json.RawMessage `json:"padding"`
+	AddedTokens   []addedForm     `json:"added_tokens"`
+	Normalizer    json.RawMessage `json:"normalizer"`
+	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+	PostProcessor json.RawMessage `json:"post_processor"`
+	Decoder       json.RawMessage `json:"decoder"`
+	Model         json.RawMessage `json:"model"`
 }
 
-// component is any part of the file that says its type; the other fields are
-// those of the BertNormalizer.
-type component struct {
-	Type               string `json:"type"`
-	CleanText          *bool  `json:"clean_text"`
-	HandleChineseChars *bool  `json:"handle_chinese_chars"`
-	StripAccents       *bool  `json:"strip_accents"`
-	Lowercase          *bool  `json:"lowercase"`
+type addedForm struct {
+	ID         int    `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
 }
 
-// Load reads a Hugging Face tokenizer.json. It reads the vocabulary, the added
-// tokens, the normaliser and the pre-tokeniser; truncation, padding and the
-// post-processor's template are left to package encoder.
+// Load reads a Hugging Face tokenizer.json. A component, or a setting of one,
+// that this package does not have is an error that names it and wraps
+// ErrUnsupported.
 func Load(data []byte) (*Tokenizer, error) {
+	t, err := load(data)
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		return nil, fmt.Errorf("colbertdb: tokenizer.json: %w", err)
+	}
+	return t, err
+}
+
+func load(data []byte) (*Tokenizer, error) {
 	var f fileForm
-	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, fmt.Errorf("colbertdb: tokenizer.json: %w", err)
-	}
-	z, err := f.normalizer()
-	if err != nil {
+	if err := json.Unmarshal(data, &f); err != nil { // what is not JSON is not merely unsupported
 		return nil, err
 	}
-	if err := require("pre_tokenizer", f.PreTokenizer, "BertPreTokenizer"); err != nil {
+	if err := decode("tokenizer.json", data, &f); err != nil {
 		return nil, err
 	}
-	if f.PostProcessor != nil {
-		if err := require("post_processor", f.PostProcessor, "TemplateProcessing", "BertProcessing"); err != nil {
-			return nil, err
-		}
+	t := &Tokenizer{pieces: map[int]string{}, ids: map[string]int{}, added: map[int]bool{}}
+	var err error
+	if t.norm, err = loadNormalizers(f.Normalizer); err != nil {
+		return nil, err
 	}
-	m := f.Model
-	if m.Type != "" { // files of early versions leave it out
-		if err := require("model", &m.component, "WordPiece"); err != nil {
-			return nil, err
-		}
+	if t.pre, err = loadPreTokenizers(f.PreTokenizer); err != nil {
+		return nil, err
 	}
-	prefix, limit := "##", maxInputChars
-	if m.Prefix != nil {
-		prefix = *m.Prefix
+	if err := t.loadModel(f.Model); err != nil {
+		return nil, err
 	}
-	if m.MaxInputChars != nil {
-		limit = *m.MaxInputChars
+	if err := t.loadPostProcessor(f.PostProcessor); err != nil {
+		return nil, err
 	}
-	unknown := m.UnkToken
-	if unknown == "" {
-		unknown = "[UNK]"
+	if err := t.add(f.AddedTokens); err != nil {
+		return nil, err
 	}
-	t, err := build(m.Vocab, unknown, prefix, limit, z)
-	if err != nil {
-		return nil, fmt.Errorf("colbertdb: tokenizer.json: %w", err)
-	}
+	return t, nil
+}
+
+// add adds the added tokens.
+func (t *Tokenizer) add(tokens []addedForm) error {
 	var raw, normalized []addedToken
-	for _, a := range f.AddedTokens {
+	for _, a := range tokens {
 		if id, ok := t.ids[a.Content]; ok && id != a.ID {
-			return nil, fmt.Errorf("colbertdb: tokenizer.json: added token %q has id %d, and id %d in the vocabulary", a.Content, a.ID, id)
+			return fmt.Errorf("added token %q has id %d, and id %d in the vocabulary", a.Content, a.ID, id)
 		}
 		if piece, ok := t.pieces[a.ID]; ok && piece != a.Content {
-			return nil, fmt.Errorf("colbertdb: tokenizer.json: added token %q has the id %d of %q", a.Content, a.ID, piece)
+			return fmt.Errorf("added token %q has the id %d of %q", a.Content, a.ID, piece)
 		}
-		t.ids[a.Content], t.pieces[a.ID] = a.ID, a.Content
+		if a.ID < 0 {
+			return fmt.Errorf("added token %q has the id %d", a.Content, a.ID)
+		}
+		t.ids[a.Content], t.pieces[a.ID], t.added[a.ID] = a.ID, a.Content, true
 		token := addedToken{a.Content, a.ID, a.SingleWord, a.LStrip, a.RStrip}
 		if a.Normalized {
-			token.content = string(z.normalize(a.Content, 0, stretch{}).text)
+			token.content = string(t.norm.apply(a.Content, 0, stretch{}).text)
+			if token.content == "" && a.Content != "" {
+				return unsupported("added token that its normalizer makes empty", a.Content, "those with normalized false")
+			}
 			normalized = append(normalized, token)
 		} else {
 			raw = append(raw, token)
 		}
 	}
 	t.raw, t.normalized = newMatcher(raw), newMatcher(normalized)
-	return t, nil
+	return nil
 }
 
 // LoadVocab reads a vocab.txt, one piece a line, as BERT's own tokenizer does:
@@ -114,9 +110,16 @@ func LoadVocab(vocab []byte, lowercase bool) (*Tokenizer, error) {
 		if _, ok := pieces[line]; ok {
 			return nil, fmt.Errorf("colbertdb: vocab.txt: line %d repeats %q", i+1, line)
 		}
-		pieces[line] = int(i)
+		pieces[line] = i
 	}
-	t, err := build(pieces, "[UNK]", "##", maxInputChars, normalizer{true, true, lowercase, lowercase})
+	t := &Tokenizer{
+		norm: normalization{bertNormalizer{true, true, lowercase, lowercase}}, pre: []preTokenizer{bertWords{}},
+		pieces: map[int]string{}, ids: map[string]int{},
+	}
+	err := t.setVocabulary(pieces)
+	if err == nil {
+		t.model, err = newWordPiece(pieces, "[UNK]", "##", maxInputChars)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("colbertdb: vocab.txt: %w", err)
 	}
@@ -127,69 +130,64 @@ func LoadVocab(vocab []byte, lowercase bool) (*Tokenizer, error) {
 		}
 	}
 	t.raw = newMatcher(added)
+	if cls, ok := t.ids["[CLS]"]; ok {
+		t.post.before = []int{cls}
+	}
+	if sep, ok := t.ids["[SEP]"]; ok {
+		t.post.after = []int{sep}
+	}
 	return t, nil
 }
 
-func (f *fileForm) normalizer() (normalizer, error) {
-	if f.Normalizer == nil {
-		return normalizer{}, nil
+// typeOf returns the type of a component, "" for null.
+func typeOf(part string, raw json.RawMessage) (string, error) {
+	if isNull(raw) {
+		return "", nil
 	}
-	if err := require("normalizer", f.Normalizer, "BertNormalizer"); err != nil {
-		return normalizer{}, err
+	var c struct {
+		Type string `json:"type"`
 	}
-	n := f.Normalizer
-	set := func(b *bool, unset bool) bool {
-		if b == nil {
-			return unset
-		}
-		return *b
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return "", fmt.Errorf("%s: %w", part, err)
 	}
-	lower := set(n.Lowercase, true)
-	return normalizer{set(n.CleanText, true), set(n.HandleChineseChars, true), set(n.StripAccents, lower), lower}, nil
+	return c.Type, nil
 }
 
-// require names a component that is missing or of a type that is not among the
-// known ones.
-func require(part string, c *component, known ...string) error {
-	if c == nil {
-		return fmt.Errorf("%w: tokenizer.json has no %s, and %s is the one that is known", ErrUnsupported, part, strings.Join(known, " or "))
-	}
-	for _, k := range known {
-		if c.Type == k {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: tokenizer.json has a %s of type %q, and %s is the one that is known", ErrUnsupported, part, c.Type, strings.Join(known, " or "))
+func isNull(raw json.RawMessage) bool {
+	return len(raw) == 0 || string(bytes.TrimSpace(raw)) == "null"
 }
 
-func build(vocab map[string]int, unknown, prefix string, maxRunes int, z normalizer) (*Tokenizer, error) {
-	if len(vocab) == 0 {
-		return nil, fmt.Errorf("the vocabulary is empty")
+// decode reads a part of the file. A setting that is not in into is refused by
+// name.
+func decode(part string, raw json.RawMessage, into any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err != nil && strings.Contains(err.Error(), "unknown field") {
+		return fmt.Errorf("%w: tokenizer.json: %s: %w", ErrUnsupported, part, err)
 	}
-	t := &Tokenizer{
-		norm:   z,
-		model:  wordPiece{initial: make(map[string]int, len(vocab)), continuing: map[string]int{}, maxRunes: maxRunes},
-		pieces: make(map[int]string, len(vocab)),
-		ids:    make(map[string]int, len(vocab)),
+	if err != nil {
+		return fmt.Errorf("%s: %w", part, err)
 	}
-	for piece, id := range vocab {
-		if other, ok := t.pieces[id]; ok {
-			return nil, fmt.Errorf("id %d belongs to %q and %q", id, other, piece)
-		}
-		if id < 0 || !utf8.ValidString(piece) {
-			return nil, fmt.Errorf("piece %q has id %d", piece, id)
-		}
-		t.pieces[id], t.ids[piece] = piece, id
-		t.model.initial[piece] = id
-		if rest, ok := strings.CutPrefix(piece, prefix); ok {
-			t.model.continuing[rest] = id
-		}
-		t.model.longest = max(t.model.longest, len(piece))
-	}
-	id, ok := vocab[unknown]
-	if !ok {
-		return nil, fmt.Errorf("the vocabulary lacks the unknown token %q", unknown)
-	}
-	t.model.unknown = id
-	return t, nil
+	return nil
+}
+
+// unsupported refuses a component by its type, or a setting by its value.
+func unsupported(part string, value any, known ...string) error {
+	slices.Sort(known)
+	return fmt.Errorf("%w: tokenizer.json has a %s of %q; known are %s", ErrUnsupported, part, value, strings.Join(known, ", "))
+}
+
+// listForm is a Sequence of any kind of component.
+type listForm struct {
+	Type          string            `json:"type"`
+	Normalizers   []json.RawMessage `json:"normalizers"`
+	PreTokenizers []json.RawMessage `json:"pretokenizers"`
+	Processors    []json.RawMessage `json:"processors"`
+}
+
+// patternForm is what Replace and Split look for: one of the two.
+type patternForm struct {
+	String *string
+	Regex  *string
 }

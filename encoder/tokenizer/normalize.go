@@ -2,92 +2,113 @@ package tokenizer
 
 import (
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
-// normalizer is the BertNormalizer.
-type normalizer struct {
-	cleanText, spaceIdeographs, stripAccents, lowercase bool
+// normalizer rewrites text before it is cut.
+type normalizer interface {
+	// normalize may reuse the memory of its argument.
+	normalize(in []origin) []origin
+	// keepsASCII says that text of ASCII characters comes out as it is.
+	keepsASCII() bool
 }
 
-// span is a range of bytes of the original text.
-type span struct{ start, end int }
+// normalization is a chain of normalisers.
+type normalization []normalizer
 
-// stretch is normalised text with, for each of its bytes, the character of the
-// original text that it came from.
-type stretch struct {
-	text    []byte
-	origins []span
-	runes   []origin // scratch
-}
-
-// origin is a normalised character and where it came from.
-type origin struct {
-	r rune
-	span
-}
-
-// original returns the original bytes of normalised bytes [start, end).
-func (s *stretch) original(start, end int) span {
-	return span{s.origins[start].start, s.origins[end-1].end}
-}
-
-func (s *stretch) add(o origin) {
-	s.text = utf8.AppendRune(s.text, o.r)
-	for len(s.origins) < len(s.text) {
-		s.origins = append(s.origins, o.span)
-	}
-}
-
-// normalize normalises a stretch of the original text that begins at byte
-// offset, reusing the memory of into.
-func (z *normalizer) normalize(text string, offset int, into stretch) stretch {
+// apply normalises a stretch of the original text that begins at byte offset,
+// reusing the memory of into.
+func (n normalization) apply(text string, offset int, into stretch) stretch {
 	into.text, into.origins = into.text[:0], into.origins[:0]
-	if z.normalizeASCII(text, offset, &into) {
+	if n.applyASCII(text, offset, &into) {
 		return into
 	}
 	into.text, into.origins = into.text[:0], into.origins[:0]
 	runes := into.runes[:0]
 	for i, r := range text {
-		at := span{offset + i, offset + i + utf8.RuneLen(r)}
-		if z.cleanText {
-			if isRemoved(r) {
-				continue
-			}
-			if unicode.IsSpace(r) {
-				r = ' '
-			}
-		}
-		if z.spaceIdeographs && unicode.Is(ideographs, r) {
-			runes = append(runes, origin{' ', at}, origin{r, at}, origin{' ', at})
-			continue
-		}
-		runes = append(runes, origin{r, at})
-	}
-	if z.stripAccents {
-		runes = decompose(runes)
-		runes = slices.DeleteFunc(runes, func(o origin) bool { return unicode.Is(nonspacing, o.r) })
-	}
-	for _, o := range runes {
-		if z.lowercase {
-			if o.r == 0x130 { // the only character whose lower-case form has two
-				into.add(origin{'i', o.span})
-				o.r = 0x307
-			}
-			o.r = toLower(o.r)
-		}
-		into.add(o)
+		runes = append(runes, origin{r, span{offset + i, offset + i + utf8.RuneLen(r)}})
 	}
 	into.runes = runes
+	for _, z := range n {
+		if len(runes) > 0 {
+			runes = z.normalize(runes)
+		}
+	}
+	for _, o := range runes {
+		into.add(o.r, o.span)
+	}
 	return into
+}
+
+// applyASCII does the work where the text turns out to be ASCII and the chain to
+// be simple enough, and reports whether it did.
+func (n normalization) applyASCII(text string, offset int, into *stretch) bool {
+	if len(n) == 1 {
+		if z, ok := n[0].(bertNormalizer); ok {
+			return z.normalizeASCII(text, offset, into)
+		}
+	}
+	if slices.ContainsFunc(n, func(z normalizer) bool { return !z.keepsASCII() }) {
+		return false
+	}
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+		into.origins = append(into.origins, span{offset + i, offset + i + 1})
+	}
+	into.text = append(into.text, text...)
+	return true
+}
+
+// lowercases reports whether the chain lower-cases text.
+func (n normalization) lowercases() bool {
+	return slices.ContainsFunc(n, func(z normalizer) bool {
+		b, ok := z.(bertNormalizer)
+		_, lower := z.(lowercase)
+		return lower || ok && b.lowercase
+	})
+}
+
+// bertNormalizer is the BertNormalizer.
+type bertNormalizer struct {
+	cleanText, spaceIdeographs, stripAccents, lowercase bool
+}
+
+func (z bertNormalizer) keepsASCII() bool { return false }
+
+func (z bertNormalizer) normalize(in []origin) []origin {
+	runes := make([]origin, 0, len(in)+len(in)/4)
+	for _, o := range in {
+		if z.cleanText {
+			if isRemoved(o.r) {
+				continue
+			}
+			if unicode.IsSpace(o.r) {
+				o.r = ' '
+			}
+		}
+		if z.spaceIdeographs && unicode.Is(ideographs, o.r) {
+			runes = append(runes, origin{' ', o.span}, o, origin{' ', o.span})
+			continue
+		}
+		runes = append(runes, o)
+	}
+	if z.stripAccents {
+		runes = nfd.normalize(runes)
+		runes = slices.DeleteFunc(runes, func(o origin) bool { return unicode.Is(nonspacing, o.r) })
+	}
+	if z.lowercase {
+		runes = lowercase{}.normalize(runes)
+	}
+	return runes
 }
 
 // normalizeASCII does the work where the text turns out to be ASCII, and
 // reports whether it did.
-func (z *normalizer) normalizeASCII(text string, offset int, into *stretch) bool {
+func (z bertNormalizer) normalizeASCII(text string, offset int, into *stretch) bool {
 	for i := range len(text) {
 		c := text[i]
 		switch {
@@ -117,84 +138,38 @@ func isRemoved(r rune) bool {
 	return unicode.Is(removed, r)
 }
 
-// decompose puts text into canonical decomposition (NFD). Origins are dealt out
-// in the order of the result, as the Hugging Face library does even where
-// canonical ordering has exchanged two characters: one that begins a
-// decomposition takes the next original character, one inside a decomposition
-// shares the origin of the character that was taken last.
-func decompose(in []origin) []origin {
-	if !slices.ContainsFunc(in, func(o origin) bool { return o.r >= 0xc0 }) {
-		return in
-	}
-	var d decomposition
-	for _, o := range in {
-		if o.r < 0xc0 || !unicode.Is(decomposable, o.r) {
-			d.push(o.r, false)
-			continue
-		}
-		var buf [16]byte
-		full := norm.NFD.AppendString(buf[:0], string(o.r))
-		for i := 0; i < len(full); {
-			r, size := utf8.DecodeRune(full[i:])
-			d.push(r, i > 0)
-			i += size
-		}
-	}
-	d.order()
+// lowercase is the Lowercase normaliser.
+type lowercase struct{}
 
-	out := make([]origin, len(d.parts))
-	taken := 0
-	for i, p := range d.parts {
-		out[i].r = p.r
-		if !p.inner {
-			taken++
+func (lowercase) keepsASCII() bool { return false }
+
+func (lowercase) normalize(in []origin) []origin {
+	for i := range in {
+		if in[i].r == 0x130 { // the only character whose lower-case form has two
+			return lowercaseLonger(in)
 		}
-		if taken > 0 {
-			out[i].span = in[taken-1].span
+		in[i].r = toLower(in[i].r)
+	}
+	return in
+}
+
+func lowercaseLonger(in []origin) []origin {
+	out := make([]origin, 0, len(in)+8)
+	for _, o := range in {
+		if o.r == 0x130 {
+			out = append(out, origin{'i', o.span})
+			o.r = 0x307
 		}
+		out = append(out, origin{toLower(o.r), o.span})
 	}
 	return out
-}
-
-// decomposition collects decomposed characters in canonical order.
-type decomposition struct {
-	parts   []part
-	ordered int // parts before it are in their final place
-}
-
-type part struct {
-	r     rune
-	class uint8 // canonical combining class
-	inner bool  // not the first of its character's decomposition
-}
-
-func (d *decomposition) push(r rune, inner bool) {
-	class := combiningClass(r)
-	if class == 0 {
-		d.order()
-	}
-	d.parts = append(d.parts, part{r, class, inner})
-}
-
-func (d *decomposition) order() {
-	if len(d.parts)-d.ordered > 1 {
-		slices.SortStableFunc(d.parts[d.ordered:], func(a, b part) int { return int(a.class) - int(b.class) })
-	}
-	d.ordered = len(d.parts)
-}
-
-// combiningClass returns the canonical combining class.
-func combiningClass(r rune) uint8 {
-	if r < 0x300 || !unicode.Is(combining, r) {
-		return 0
-	}
-	return norm.NFD.PropertiesString(string(r)).CCC()
 }
 
 // caseRange maps every step-th code point from first to last to its lower-case
 // form, delta away.
 type caseRange struct{ first, last, step, delta rune }
 
+// toLower returns the lower-case form of a character, but for U+0130.
 func toLower(r rune) rune {
 	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {
@@ -215,4 +190,91 @@ func toLower(r rune) rune {
 		return r + lower[i].delta
 	}
 	return r
+}
+
+// stripAccents drops combining marks.
+type stripAccents struct{}
+
+func (stripAccents) keepsASCII() bool { return true }
+
+func (stripAccents) normalize(in []origin) []origin {
+	return slices.DeleteFunc(in, func(o origin) bool { return unicode.Is(marks, o.r) })
+}
+
+// strip drops white space at the ends.
+type strip struct{ left, right bool }
+
+func (strip) keepsASCII() bool { return false }
+
+func (z strip) normalize(in []origin) []origin {
+	for z.left && len(in) > 0 && unicode.IsSpace(in[0].r) {
+		in = in[1:]
+	}
+	for z.right && len(in) > 0 && unicode.IsSpace(in[len(in)-1].r) {
+		in = in[:len(in)-1]
+	}
+	return in
+}
+
+// prepend puts text before text that is not empty.
+type prepend string
+
+func (prepend) keepsASCII() bool { return false }
+
+func (z prepend) normalize(in []origin) []origin {
+	out := make([]origin, 0, len(z)+len(in))
+	for _, r := range z {
+		out = append(out, origin{r, in[0].span})
+	}
+	return append(out, in...)
+}
+
+// replace puts text in the place of what find finds, where it has the origin of
+// the last character that it replaces.
+type replace struct {
+	find func(text string) [][]int // matches, as regexp gives them
+	with string
+}
+
+// findString finds a string.
+func findString(s string) func(text string) [][]int {
+	return func(text string) (out [][]int) {
+		for at := 0; ; {
+			i := strings.Index(text[at:], s)
+			if i < 0 {
+				return out
+			}
+			out = append(out, []int{at + i, at + i + len(s)})
+			at += i + len(s)
+		}
+	}
+}
+
+func (replace) keepsASCII() bool { return false }
+
+func (z replace) normalize(in []origin) []origin {
+	var s stretch
+	for _, o := range in {
+		s.add(o.r, o.span)
+	}
+	text := string(s.text)
+	matches := z.find(text)
+	if len(matches) == 0 {
+		return in
+	}
+	out, done := make([]origin, 0, len(in)), 0
+	keep := func(to int) {
+		for i, r := range text[done:to] {
+			out = append(out, origin{r, s.origins[done+i]})
+		}
+	}
+	for _, m := range matches {
+		keep(m[0])
+		for _, r := range z.with {
+			out = append(out, origin{r, s.origins[m[1]-1]})
+		}
+		done = m[1]
+	}
+	keep(len(text))
+	return out
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,7 +21,12 @@ const bertFile = "../bundled/model/tokenizer.json"
 
 func bert(tb testing.TB) *tokenizer.Tokenizer {
 	tb.Helper()
-	data, err := os.ReadFile(bertFile)
+	return loadFile(tb, bertFile)
+}
+
+func loadFile(tb testing.TB, name string) *tokenizer.Tokenizer {
+	tb.Helper()
+	data, err := os.ReadFile(name)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -41,11 +45,20 @@ func ids(tokens []tokenizer.Token) []int {
 	return out
 }
 
-// golden.jsonl holds what the Hugging Face library makes of hostile strings;
-// scripts/tokenizer_diff.py wrote it and compares many more.
+// The golden files hold what the Hugging Face library makes of hostile strings;
+// scripts/tokenizer_diff.py wrote them and compares many more.
 func TestGolden(t *testing.T) {
-	tok := bert(t)
-	f, err := os.Open("testdata/golden.jsonl")
+	for name, tok := range map[string]*tokenizer.Tokenizer{
+		"golden.jsonl":         bert(t),
+		"bpe.golden.jsonl":     loadFile(t, "testdata/bpe.json"),
+		"unigram.golden.jsonl": loadFile(t, "testdata/unigram.json"),
+	} {
+		t.Run(name, func(t *testing.T) { golden(t, name, tok) })
+	}
+}
+
+func golden(t *testing.T, name string, tok *tokenizer.Tokenizer) {
+	f, err := os.Open("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,20 +176,34 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// A word of a megabyte is one unknown token, in time linear in its length.
+// Words of a megabyte take time linear in their length, or nearly: a quadratic
+// step anywhere would take hours.
 func TestLongWord(t *testing.T) {
 	tok := bert(t)
-	start := time.Now()
 	for _, word := range []string{strings.Repeat("x", 1<<20), strings.Repeat("é", 1<<19), strings.Repeat("e\u0301", 1<<18)} {
 		got := tok.Encode(word)
 		if len(got) != 1 || got[0].ID != 100 || got[0].Start != 0 {
 			t.Errorf("%d tokens for a word of %d bytes", len(got), len(word))
 		}
 	}
-	// Marks beside one another are sorted, which must not be quadratic either.
-	tok.Encode("a" + strings.Repeat("\u0301\u0323", 1<<18))
-	if d := time.Since(start); d > 20*time.Second {
-		t.Errorf("took %v", d)
+	tokenizers := []*tokenizer.Tokenizer{tok, loadFile(t, "testdata/bpe.json"), loadFile(t, "testdata/unigram.json")}
+	for _, word := range []string{
+		strings.Repeat("abcd", 1<<18), strings.Repeat("한é", 1<<17), strings.Repeat(" ", 1<<20), strings.Repeat("[MASK", 1<<17), strings.Repeat("'", 1<<20), strings.Repeat("\u1100", 1<<18),
+		// Marks beside one another are sorted, which must not be quadratic either.
+		"a" + strings.Repeat("\u0301\u0323", 1<<18),
+	} {
+		for i, tok := range tokenizers {
+			end := 0
+			for _, token := range tok.Encode(word) {
+				if token.Start < 0 || token.End > len(word) || token.Start > token.End {
+					t.Fatalf("tokenizer %d: token %+v of %d bytes", i, token, len(word))
+				}
+				end = max(end, token.End)
+			}
+			if end < len(word)-8 && i == 1 {
+				t.Errorf("tokenizer %d: tokens end at %d of %d bytes", i, end, len(word))
+			}
+		}
 	}
 }
 
@@ -209,34 +236,113 @@ const small = `{"added_tokens":[],"normalizer":{"type":"BertNormalizer"},"pre_to
 
 // What is not implemented is refused, and the error names it.
 func TestRefused(t *testing.T) {
-	for _, c := range []struct{ old, new, names string }{
-		{"BertNormalizer", "NFKC", "NFKC"},
-		{"BertPreTokenizer", "ByteLevel", "ByteLevel"},
-		{`{"type":"BertPreTokenizer"}`, `null`, "pre_tokenizer"},
-		{"WordPiece", "Unigram", "Unigram"},
-		{`"model"`, `"post_processor":{"type":"ByteLevel"},"model"`, "post_processor"},
-		{`"[UNK]":0,`, ``, "[UNK]"},
-		{`"a":1`, `"a":2`, "id 2"},
-		{`"added_tokens":[]`, `"added_tokens":[{"id":7,"content":"a"}]`, "id 7"},
-		{`"added_tokens":[]`, `"added_tokens":[{"id":1,"content":"b"}]`, "id 1"},
-		{`{"[UNK]":0,"a":1,"##b":2}`, `{}`, "empty"},
-		{`{"added`, `{{"added`, "tokenizer.json"},
+	for _, c := range []struct {
+		old, new, names string
+		unsupported     bool
+	}{
+		{"BertNormalizer", "Nmt", "Nmt", true},
+		{"BertPreTokenizer", "CharDelimiterSplit", "CharDelimiterSplit", true},
+		{"WordPiece", "WordLevel", "WordLevel", true},
+		{`"BertNormalizer"`, `"BertNormalizer","speed":9`, "speed", true},
+		{`{"added`, `{"extra":1,"added`, "extra", true},
+		{`{"type":"BertPreTokenizer"}`, `{"type":"Split","pattern":{"Regex":"\\w+"},"behavior":"Isolated","invert":false}`, `\\w+`, true},
+		{`{"type":"BertPreTokenizer"}`, `{"type":"Split","pattern":{"String":"x"},"behavior":"Exploded","invert":false}`, "Exploded", true},
+		{`{"type":"BertPreTokenizer"}`, `{"type":"Metaspace","replacement":"__"}`, "__", false},
+		{`{"type":"BertPreTokenizer"}`, `{"type":"Metaspace","replacement":"_","prepend_scheme":"sometimes"}`, "sometimes", true},
+		{`{"type":"BertNormalizer"}`, `{"type":"Replace","pattern":{"Regex":"(a|b)"},"content":""}`, "(a|b)", true},
+		{`{"type":"BertNormalizer"}`, `{"type":"Precompiled","precompiled_charsmap":"AAAA"}`, "precompiled_charsmap", false},
+		{`{"type":"BertNormalizer"}`, `{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nmt"}]}`, "Nmt", true},
+		{`"model"`, `"post_processor":{"type":"Chunking"},"model"`, "Chunking", true},
+		{`"model"`, `"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":{}},"model"`, "[CLS]", false},
+		{`"[UNK]":0,`, ``, "[UNK]", false},
+		{`"a":1`, `"a":2`, "id 2", false},
+		{`"added_tokens":[]`, `"added_tokens":[{"id":7,"content":"a"}]`, "id 7", false},
+		{`"added_tokens":[]`, `"added_tokens":[{"id":1,"content":"b"}]`, "id 1", false},
+		{`"added_tokens":[]`, `"added_tokens":[{"id":7,"content":"\u0301","normalized":true}]`, "empty", true},
+		{`{"[UNK]":0,"a":1,"##b":2}`, `{}`, "empty", false},
+		{`{"added`, `{{"added`, "tokenizer.json", false},
 	} {
-		if !strings.Contains(small, c.old) {
-			t.Fatalf("no %q in the file", c.old)
-		}
-		_, err := tokenizer.Load([]byte(strings.Replace(small, c.old, c.new, 1)))
-		if err == nil || !strings.Contains(err.Error(), c.names) || !strings.HasPrefix(err.Error(), "colbertdb: ") {
-			t.Errorf("%s for %s: error %v does not name %s", c.new, c.old, err, c.names)
-		}
-		if strings.Contains(c.names, "L") && c.names != "[UNK]" && !errors.Is(err, tokenizer.ErrUnsupported) {
-			t.Errorf("%v is not ErrUnsupported", err)
-		}
+		checkRefused(t, small, c.old, c.new, c.names, c.unsupported)
+	}
+	for _, c := range []struct {
+		old, new, names string
+		unsupported     bool
+	}{
+		{`"dropout":null`, `"dropout":0.1`, "dropout", true},
+		{`"end_of_word_suffix":null`, `"end_of_word_suffix":"</w>"`, "end_of_word_suffix", true},
+		{`"continuing_subword_prefix":null`, `"continuing_subword_prefix":"##"`, "continuing_subword_prefix", true},
+		{`"byte_fallback":false`, `"byte_fallback":true`, "byte_fallback", true},
+		{`["a","b"]`, `["a","c"]`, `"ac"`, false},
+		{`["a","b"]`, `"a b c"`, "a b c", false},
+		{`"unk_token":null`, `"unk_token":"?"`, `"?"`, false},
+	} {
+		checkRefused(t, smallBPE, c.old, c.new, c.names, c.unsupported)
+	}
+	for _, c := range []struct {
+		old, new, names string
+		unsupported     bool
+	}{
+		{`"unk_id":0`, `"unk_id":null`, "unk_id", false},
+		{`["a",-1]`, `["a"]`, "score", false},
+		{`["b",-2]`, `["a",-2]`, `"a"`, false},
+		{`"byte_fallback":false`, `"byte_fallback":true`, "byte_fallback", true},
+	} {
+		checkRefused(t, smallUnigram, c.old, c.new, c.names, c.unsupported)
 	}
 	for _, vocab := range []string{"", "a\nb\n", "[UNK]\na\na\n"} {
 		if _, err := tokenizer.LoadVocab([]byte(vocab), true); err == nil {
 			t.Errorf("vocabulary %q was accepted", vocab)
 		}
+	}
+}
+
+const smallBPE = `{"added_tokens":[{"id":9,"content":"[MASK]","lstrip":true}],"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},
+"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"byte_fallback":false,"vocab":{"a":0,"b":1,"ab":2,"c":3},"merges":[["a","b"]]}}`
+
+const smallUnigram = `{"added_tokens":[],"normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"},{"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "}]},
+"pre_tokenizer":{"type":"Metaspace","replacement":"▁"},"model":{"type":"Unigram","unk_id":0,"byte_fallback":false,"vocab":[["?",0],["a",-1],["b",-2],["▁ab",-1.5],["▁",-3]]}}`
+
+func checkRefused(t *testing.T, file, old, new, names string, unsupported bool) {
+	t.Helper()
+	if _, err := tokenizer.Load([]byte(file)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(file, old) {
+		t.Fatalf("no %q in the file", old)
+	}
+	_, err := tokenizer.Load([]byte(strings.Replace(file, old, new, 1)))
+	if err == nil || !strings.Contains(err.Error(), names) || !strings.HasPrefix(err.Error(), "colbertdb: ") {
+		t.Errorf("%s for %s: error %v does not name %s", new, old, err, names)
+	}
+	if errors.Is(err, tokenizer.ErrUnsupported) != unsupported {
+		t.Errorf("%s for %s: error %v", new, old, err)
+	}
+}
+
+// The special tokens around a text are the post-processor's.
+func TestSpecial(t *testing.T) {
+	for _, c := range []struct {
+		post          string
+		before, after []int
+	}{
+		{`null`, nil, nil},
+		{`{"type":"BertProcessing","sep":["[SEP]",102],"cls":["[CLS]",101]}`, []int{101}, []int{102}},
+		{`{"type":"RobertaProcessing","sep":["</s>",2],"cls":["<s>",0],"trim_offsets":true,"add_prefix_space":true}`, []int{0}, []int{2}},
+		{`{"type":"Sequence","processors":[{"type":"ByteLevel","trim_offsets":false},{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x","type_id":0}},
+			{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"y","type_id":0}}],"pair":[],"special_tokens":{"x":{"id":"x","ids":[4,5],"tokens":["p","q"]},"y":{"id":"y","ids":[6],"tokens":["r"]}}}]}`, []int{4, 5}, []int{6}},
+	} {
+		tok, err := tokenizer.Load([]byte(strings.Replace(small, `"model"`, `"post_processor":`+c.post+`,"model"`, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, after := tok.Special()
+		if !slices.Equal(before, c.before) || !slices.Equal(after, c.after) {
+			t.Errorf("%s: %v and %v", c.post, before, after)
+		}
+	}
+	before, after := bert(t).Special()
+	if !slices.Equal(before, []int{101}) || !slices.Equal(after, []int{102}) {
+		t.Errorf("BERT: %v and %v", before, after)
 	}
 }
 
@@ -246,6 +352,9 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(small), "ab [UNK] é\xff")
 	f.Add([]byte(strings.Replace(small, `"added_tokens":[]`, `"added_tokens":[{"id":3,"content":" x","lstrip":true,"rstrip":true},{"id":4,"content":"É","normalized":true,"single_word":true}]`, 1)), " x  x É éa ")
 	f.Add([]byte(strings.Replace(small, `"type":"BertNormalizer"`, `"type":"BertNormalizer","lowercase":true,"strip_accents":false,"clean_text":false`, 1)), "İ\x00\u0301")
+	f.Add([]byte(smallBPE), "ab [MASK] abc\u0301")
+	f.Add([]byte(smallUnigram), "ab  ?? b a\u0301")
+	f.Add([]byte(strings.Replace(smallUnigram, `{"type":"NFKC"}`, `{"type":"Precompiled","precompiled_charsmap":"CAAAAAAEAAAAAAAAYQA="}`, 1)), "ab\r\n한국")
 	f.Fuzz(func(t *testing.T, data []byte, text string) {
 		tok, err := tokenizer.Load(data)
 		if err != nil {
@@ -259,8 +368,35 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
+// FuzzEncode: offsets are within the text and in order, and a text says the same
+// again.
+func FuzzEncode(f *testing.F) {
+	tokenizers := []*tokenizer.Tokenizer{bert(f), loadFile(f, "testdata/bpe.json"), loadFile(f, "testdata/unigram.json")}
+	f.Add("don't [MASK]  stop\r\n½ e\u0301 한국 \xff <mask> 🇩🇪")
+	f.Fuzz(func(t *testing.T, text string) {
+		for i, tok := range tokenizers {
+			tokens, end := tok.Encode(text), 0
+			for _, token := range tokens {
+				if token.Start < 0 || token.Start > token.End || token.End > len(text) || token.End < end && i != 0 {
+					t.Fatalf("tokenizer %d: token %+v of %d bytes after one that ends at %d", i, token, len(text), end)
+				}
+				end = token.End
+			}
+			if !slices.Equal(tokens, tok.Encode(text)) {
+				t.Fatalf("tokenizer %d gives other tokens the second time", i)
+			}
+		}
+	})
+}
+
 func BenchmarkEncode(b *testing.B) {
-	tok := bert(b)
+	for _, file := range []string{bertFile, "testdata/bpe.json", "testdata/unigram.json"} {
+		b.Run(filepath.Base(file), func(b *testing.B) { benchmark(b, file) })
+	}
+}
+
+func benchmark(b *testing.B, file string) {
+	tok := loadFile(b, file)
 	text := strings.Repeat("The presence of communication amid scientific minds was equally important to the success. ", 100)
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()

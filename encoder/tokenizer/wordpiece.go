@@ -1,9 +1,6 @@
 package tokenizer
 
-import (
-	"unicode"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // wordPiece is the WordPiece model: a word is cut into the longest piece of the
 // vocabulary that begins it, and so on with the rest.
@@ -17,7 +14,7 @@ type wordPiece struct {
 
 // appendPieces appends the pieces of a word, with offsets in the word. A word
 // with a stretch that no piece covers is one unknown token.
-func (w *wordPiece) appendPieces(out []Token, word string) []Token {
+func (w *wordPiece) appendPieces(out []Token, word string, _ *scratch) []Token {
 	first := len(out)
 	if utf8.RuneCountInString(word) > w.maxRunes {
 		return append(out, Token{ID: w.unknown, End: len(word)})
@@ -43,33 +40,4 @@ func longestPiece(vocabulary map[string]int, s string) (id, end int) {
 		}
 	}
 	return 0, 0
-}
-
-// words is the BertPreTokenizer: it cuts at white space, which is dropped, and
-// makes every punctuation character a word of its own.
-func words(text string, emit func(start, end int)) {
-	start := 0
-	for i, r := range text {
-		space := unicode.IsSpace(r)
-		if !space && !isPunctuation(r) {
-			continue
-		}
-		if start < i {
-			emit(start, i)
-		}
-		start = i + utf8.RuneLen(r)
-		if !space {
-			emit(i, start)
-		}
-	}
-	if start < len(text) {
-		emit(start, len(text))
-	}
-}
-
-func isPunctuation(r rune) bool {
-	if r < utf8.RuneSelf {
-		return r >= '!' && r <= '/' || r >= ':' && r <= '@' || r >= '[' && r <= '`' || r >= '{' && r <= '~'
-	}
-	return unicode.Is(punctuation, r)
 }

@@ -235,12 +235,14 @@ type scoredForm struct {
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (p *scoredForm) UnmarshalJSON(b []byte) error {
-	pair := []any{&p.piece, &p.score}
-	if err := json.Unmarshal(b, &pair); err != nil {
-		return err
+	var score json.RawMessage
+	pair := []any{&p.piece, &score}
+	err := json.Unmarshal(b, &pair)
+	if err == nil && (len(pair) != 2 || score == nil) {
+		err = errors.New("want a piece and its score")
 	}
-	if len(pair) != 2 {
-		return errors.New("want a piece and its score")
+	if err == nil {
+		p.score, err = parseScore(string(score))
 	}
-	return nil
+	return err
 }

@@ -1,10 +1,13 @@
 package encoder
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/encoder/tokenizer"
@@ -41,6 +44,9 @@ type ColBERT struct {
 	info    Info
 	skip    map[int]bool
 	graph   string // its file, for errors
+	// projects says that the graph stops before the folder's projection.
+	projection projection
+	projects   bool
 }
 
 var _ Encoder = (*ColBERT)(nil)
@@ -52,9 +58,9 @@ const tokenBudget = 4096
 // an empty document, so that a graph that does not fit the folder's conventions
 // is an error here. The encoder owns the session; after an error the caller does.
 func NewColBERT(f *Folder, s Session) (*ColBERT, error) {
-	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, session: s, skip: map[int]bool{}, graph: f.GraphName}
+	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, session: s, skip: map[int]bool{}, graph: f.GraphName, projection: f.projection, projects: f.projects}
 	for _, word := range c.cfg.Skip {
-		if id, ok := c.tok.ID(word); ok {
+		if id, ok := c.skipID(word); ok {
 			c.skip[id] = true
 		}
 	}
@@ -63,6 +69,19 @@ func NewColBERT(f *Folder, s Session) (*ColBERT, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// skipID is the token that a word of the skip list stands for: the one of that
+// name, and in Stanford's code the first that the word is cut into.
+func (c *ColBERT) skipID(word string) (int, bool) {
+	if c.cfg.cfgName != stanfordFile {
+		return c.tok.ID(word)
+	}
+	tokens := c.tok.Encode(word)
+	if len(tokens) == 0 {
+		return 0, false
+	}
+	return tokens[0].ID, true
 }
 
 // Info names the model.
@@ -103,15 +122,33 @@ func (c *ColBERT) sequence(text string, marker *int, length int) sequence {
 	add := func(id int, span Span) {
 		s.ids, s.spans, s.mask = append(s.ids, id), append(s.spans, span), append(s.mask, 1)
 	}
-	add(c.cfg.ClsID, Span{})
-	if marker != nil {
+	for i, id := range c.cfg.Before {
+		add(id, Span{})
+		if i == 0 && marker != nil {
+			add(*marker, Span{})
+		}
+	}
+	if len(c.cfg.Before) == 0 && marker != nil {
 		add(*marker, Span{})
 	}
 	for _, t := range tokens {
-		add(t.ID, Span{t.Start, t.End})
+		add(t.ID, trimmed(text, t))
 	}
-	add(c.cfg.SepID, Span{})
+	for _, id := range c.cfg.After {
+		add(id, Span{})
+	}
 	return s
+}
+
+// trimmed is what a token stands for without white space around it, which
+// byte-level pieces hold; all of it where there is nothing else.
+func trimmed(text string, t tokenizer.Token) Span {
+	piece := text[t.Start:t.End]
+	start := len(piece) - len(strings.TrimLeftFunc(piece, unicode.IsSpace))
+	if start == len(piece) {
+		return Span{t.Start, t.End}
+	}
+	return Span{t.Start + start, t.Start + len(strings.TrimRightFunc(piece, unicode.IsSpace))}
 }
 
 // room returns how many tokens of a text fit between the special ones.
@@ -119,7 +156,7 @@ func (c *ColBERT) room(marker *int, length int) int {
 	if marker != nil {
 		length--
 	}
-	return length - 2 // [CLS] and [SEP]
+	return length - len(c.cfg.Before) - len(c.cfg.After)
 }
 
 func (c *ColBERT) documentSequence(text string) sequence {
@@ -283,6 +320,12 @@ func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vec
 		if err != nil {
 			return err
 		}
+		if c.projects && dim == c.projection.in() && len(vectors) == rows*cols*dim {
+			vectors, dim = c.projection.apply(vectors, rows*cols), c.projection.out()
+		}
+		if full := cmp.Or(c.cfg.FullDim, c.cfg.Dim); dim == full && len(vectors) == rows*cols*dim {
+			vectors, dim = cutVectors(vectors, dim, c.cfg.Dim), c.cfg.Dim
+		}
 		if dim != c.cfg.Dim || len(vectors) != rows*cols*dim {
 			return fmt.Errorf("%w: %s: %s says dimension %d, %s gives %d (%d values for %d × %d tokens)",
 				ErrModel, c.info.Location, c.cfg.cfgName, c.cfg.Dim, c.graph, dim, len(vectors), rows, cols)
@@ -295,6 +338,18 @@ func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vec
 		order = order[rows:]
 	}
 	return nil
+}
+
+// cutVectors keeps the first components of each vector, in place.
+func cutVectors(vectors []float32, dim, keep int) []float32 {
+	if keep == dim {
+		return vectors
+	}
+	n := len(vectors) / dim
+	for i := range n {
+		copy(vectors[i*keep:], vectors[i*dim:i*dim+keep])
+	}
+	return vectors[:n*keep]
 }
 
 // DocumentSpans returns the spans of the vectors that EncodeDocuments gives.

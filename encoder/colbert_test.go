@@ -82,7 +82,7 @@ func (s *session) Close() error { s.closed = true; return nil }
 
 func open(t testing.TB, fsys fstest.MapFS) (*encoder.ColBERT, *session) {
 	t.Helper()
-	f, err := encoder.ReadFolder(fsys, "models/tiny")
+	f, err := encoder.ReadFolder(fsys, "models/tiny", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestQueryWeights(t *testing.T) {
 		"gives token 2 the weight 1.5":    strings.Replace(pooled, "0.5", "1.5", 1),
 		"onnx_config.json: json: cannot ": strings.Replace(pooled, "[3,2]", `"x"`, 1),
 	} {
-		_, err := encoder.ReadFolder(folder("onnx_config.json", conf, "w.json", file), "x")
+		_, err := encoder.ReadFolder(folder("onnx_config.json", conf, "w.json", file), "x", nil)
 		if !errors.Is(err, encoder.ErrModel) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -222,7 +222,7 @@ func TestQueryWeights(t *testing.T) {
 		"onnx_config.json names query_weights": "",
 		"w.json: json":                         "{}",
 	} {
-		_, err := encoder.ReadFolder(folder("onnx_config.json", named, "w.json", file), "x")
+		_, err := encoder.ReadFolder(folder("onnx_config.json", named, "w.json", file), "x", nil)
 		if !errors.Is(err, encoder.ErrModel) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -326,7 +326,7 @@ func TestRunErrors(t *testing.T) {
 	}
 
 	// A graph of another dimension than the configuration's.
-	f, err := encoder.ReadFolder(folder(), "models/tiny")
+	f, err := encoder.ReadFolder(folder(), "models/tiny", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,6 @@
 package encoder
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -36,9 +34,17 @@ type Config struct {
 	// Pooled are the tokens that end every text, after [SEP] and any masks, and
 	// are not attended to: in their places the graph gives vectors of the text as
 	// a whole. They do not count in QueryLength and DocumentLength.
-	Pooled                 *Pooled `json:"pooled,omitempty"`
-	ClsID, SepID           int     `json:"-"`
-	MaskID, PadID          int     `json:"-"`
+	Pooled *Pooled `json:"pooled,omitempty"`
+	// FullDim is the dimension of the model's vectors where Dim is less: their
+	// first components are kept. 0: they are kept whole.
+	FullDim int `json:"full_dim,omitempty"`
+	// Output is the graph's output that was chosen by hand.
+	Output         string `json:"output,omitempty"`
+	OverriddenMask *int   `json:"mask_id,omitempty"`
+	OverriddenPad  *int   `json:"pad_id,omitempty"`
+
+	Before, After          []int `json:"-"` // the ids around a text: [CLS] and [SEP]
+	MaskID, PadID          int   `json:"-"`
 	tokenizerName, cfgName string
 	weightsName            string
 	// What resolve compares with the tokenizer.
@@ -70,6 +76,12 @@ type Folder struct {
 	GraphName   string
 	Fingerprint string // over graph, tokenizer and conventions
 	location    string
+
+	said       sources    // the settings and where they come from
+	bert       bertConfig // config.json
+	projection projection
+	projects   bool     // the graph stops before the projection; Fit says so
+	files      []string // that were read
 }
 
 // ConfigName returns the file that the conventions were read from.
@@ -85,50 +97,38 @@ func (f *Folder) Info() Info {
 const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 // graphNames are where a graph is looked for, first to last.
-var graphNames = []string{"model_int8.onnx", "model.onnx", "onnx/model.onnx", "onnx/model_int8.onnx"}
+var graphNames = []string{
+	"model_int8.onnx", "model.onnx", "onnx/model.onnx", "onnx/model_int8.onnx",
+	"model_fp16.onnx", "onnx/model_fp16.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx",
+}
 
-// ReadFolder reads a model folder in one of two forms:
+// ReadFolder reads a model folder in any of three forms:
 //
 //	onnx_config.json, tokenizer.json, model.onnx or model_int8.onnx
 //	artifact.metadata (Stanford ColBERT), tokenizer.json or vocab.txt, model.onnx or onnx/model.onnx
+//	config_sentence_transformers.json (PyLate), modules.json, 1_Dense, tokenizer.json, a graph
 //
+// colbertdb.json, where it is there, and overrides take the place of what the
+// files say; else files that say different things are an error that names them.
 // location is kept for error messages and for finding the folder again.
-func ReadFolder(fsys fs.FS, location string) (*Folder, error) {
+func ReadFolder(fsys fs.FS, location string, o Overrides) (*Folder, error) {
 	f := &Folder{location: location}
-	if err := f.read(fsys); err != nil {
+	if err := f.read(fsys, o); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrModel, location, err)
 	}
 	return f, nil
 }
 
-func (f *Folder) read(fsys fs.FS) error {
-	raw, name, err := firstFile(fsys, "onnx_config.json", "artifact.metadata")
+func (f *Folder) read(fsys fs.FS, o Overrides) error {
+	if err := f.readSettings(fsys, o); err != nil {
+		return err
+	}
+	f.config()
+	tok, err := f.readTokenizer(fsys)
 	if err != nil {
 		return err
 	}
-	if name == "onnx_config.json" {
-		err = f.Config.readONNX(raw)
-	} else {
-		err = f.Config.readStanford(raw)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	f.Config.cfgName = name
-	tok, tokName, err := firstFile(fsys, "tokenizer.json", "vocab.txt")
-	if err != nil {
-		return err
-	}
-	if tokName == "tokenizer.json" {
-		f.Tokenizer, err = tokenizer.Load(tok)
-	} else {
-		f.Tokenizer, err = tokenizer.LoadVocab(tok, true)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", tokName, err)
-	}
-	f.Config.tokenizerName = tokName
-	if err := f.Config.resolve(f.Tokenizer); err != nil {
+	if err := f.resolve(); err != nil {
 		return err
 	}
 	if err := f.Config.readWeights(fsys, f.Tokenizer); err != nil {
@@ -137,8 +137,17 @@ func (f *Folder) read(fsys fs.FS) error {
 	if err := f.Config.checkPooled(f.Tokenizer); err != nil {
 		return err
 	}
-	if f.Graph, f.GraphName, err = firstFile(fsys, graphNames...); err != nil {
+	names := graphNames
+	if g := f.said.settings.Graph; g != nil {
+		names = []string{*g}
+	}
+	if f.Graph, f.GraphName, err = firstFile(fsys, names...); err != nil {
 		return err
+	}
+	for _, data := range []string{f.GraphName + "_data", f.GraphName + ".data"} {
+		if _, err := fs.Stat(fsys, data); err == nil {
+			return fmt.Errorf("%s keeps its weights in %s; save the graph with its weights inside (onnx.save in Python does)", f.GraphName, data)
+		}
 	}
 	if f.Config.Name == "" {
 		f.Config.Name = strings.TrimSuffix(f.location[strings.LastIndexAny(f.location, `/\`)+1:], "/")
@@ -153,8 +162,44 @@ func (f *Folder) read(fsys fs.FS) error {
 	if err := json.NewEncoder(h).Encode(conventions); err != nil {
 		return err
 	}
+	f.projection.digest(h)
 	f.Fingerprint = hex.EncodeToString(h.Sum(nil))
 	return nil
+}
+
+// readTokenizer reads tokenizer.json, else vocab.txt. Where both are there they
+// must have the same vocabulary.
+func (f *Folder) readTokenizer(fsys fs.FS) (raw []byte, err error) {
+	raw, name, err := firstFile(fsys, "tokenizer.json", "vocab.txt")
+	if err != nil {
+		return nil, err
+	}
+	f.Config.tokenizerName, f.files = name, append(f.files, name)
+	if name == "vocab.txt" {
+		f.Tokenizer, err = tokenizer.LoadVocab(raw, f.said.Lowercase == nil || *f.said.Lowercase)
+	} else {
+		f.Tokenizer, err = tokenizer.Load(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if name == "vocab.txt" {
+		return raw, nil
+	}
+	vocab, err := fs.ReadFile(fsys, "vocab.txt")
+	if errors.Is(err, fs.ErrNotExist) {
+		return raw, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, piece := range strings.Split(strings.TrimRight(string(vocab), "\r\n"), "\n") {
+		piece = strings.TrimRight(piece, "\r")
+		if id, ok := f.Tokenizer.ID(piece); !ok || id != i {
+			return nil, fmt.Errorf("vocab.txt has %q at %d, tokenizer.json does not", piece, i)
+		}
+	}
+	return raw, nil
 }
 
 func firstFile(fsys fs.FS, names ...string) ([]byte, string, error) {
@@ -168,49 +213,6 @@ func firstFile(fsys fs.FS, names ...string) ([]byte, string, error) {
 		}
 	}
 	return nil, "", fmt.Errorf("none of %s is there", strings.Join(names, ", "))
-}
-
-// The onnx_config.json form.
-type onnxConfig struct {
-	Name              string   `json:"name"`
-	QueryPrefix       string   `json:"query_prefix"`
-	DocumentPrefix    string   `json:"document_prefix"`
-	QueryPrefixID     *int     `json:"query_prefix_id"`
-	DocumentPrefixID  *int     `json:"document_prefix_id"`
-	QueryLength       int      `json:"query_length"`
-	DocumentLength    int      `json:"document_length"`
-	QueryExpansion    bool     `json:"do_query_expansion"`
-	AttendToExpansion bool     `json:"attend_to_expansion_tokens"`
-	Dim               int      `json:"embedding_dim"`
-	UsesTokenTypes    *bool    `json:"uses_token_type_ids"`
-	MaskID            *int     `json:"mask_token_id"`
-	PadID             *int     `json:"pad_token_id"`
-	SkipWords         []string `json:"skiplist_words"`
-	Lowercase         bool     `json:"do_lower_case"`
-	QueryWeights      string   `json:"query_weights"` // a file in the folder
-	Pooled            *Pooled  `json:"pooled"`
-}
-
-func (c *Config) readONNX(b []byte) error {
-	var o onnxConfig
-	if err := json.Unmarshal(b, &o); err != nil {
-		return err
-	}
-	*c = Config{
-		Name: o.Name, Dim: o.Dim, QueryMarker: o.QueryPrefixID, DocumentMarker: o.DocumentPrefixID,
-		QueryLength: o.QueryLength, DocumentLength: o.DocumentLength,
-		QueryExpansion: o.QueryExpansion, AttendToExpansion: o.AttendToExpansion,
-		UsesTokenTypes: o.UsesTokenTypes, Skip: o.SkipWords, MaskID: -1, PadID: -1,
-		queryPrefix: o.QueryPrefix, documentPrefix: o.DocumentPrefix, lowercase: o.Lowercase,
-		weightsName: o.QueryWeights, Pooled: o.Pooled,
-	}
-	if o.MaskID != nil {
-		c.MaskID = *o.MaskID
-	}
-	if o.PadID != nil {
-		c.PadID = *o.PadID
-	}
-	return nil
 }
 
 // readWeights reads the weights of query tokens: a JSON array with one number
@@ -259,90 +261,115 @@ func (c *Config) checkPooled(t *tokenizer.Tokenizer) error {
 	return nil
 }
 
-// The form of Stanford's ColBERT.
-type stanfordConfig struct {
-	Dim             int    `json:"dim"`
-	QueryMaxLen     int    `json:"query_maxlen"`
-	DocMaxLen       int    `json:"doc_maxlen"`
-	MaskPunctuation bool   `json:"mask_punctuation"`
-	AttendToMask    bool   `json:"attend_to_mask_tokens"`
-	QueryToken      string `json:"query_token_id"`
-	DocToken        string `json:"doc_token_id"`
-}
-
-func (c *Config) readStanford(b []byte) error {
-	var s stanfordConfig
-	// Some versions wrap the settings in "config".
-	var wrapped struct {
-		Config json.RawMessage `json:"config"`
-	}
-	if err := json.Unmarshal(b, &wrapped); err != nil {
-		return err
-	}
-	if len(wrapped.Config) > 0 && bytes.HasPrefix(bytes.TrimSpace(wrapped.Config), []byte("{")) {
-		b = wrapped.Config
-	}
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	*c = Config{
-		Dim: s.Dim, QueryLength: s.QueryMaxLen, DocumentLength: s.DocMaxLen, QueryExpansion: true,
-		AttendToExpansion: s.AttendToMask, MaskID: -1, PadID: -1,
-		queryPrefix: cmp.Or(s.QueryToken, "[unused0]"), documentPrefix: cmp.Or(s.DocToken, "[unused1]"),
-	}
-	if s.MaskPunctuation {
-		c.Skip = strings.Split(punctuation, "")
-	}
-	return nil
-}
-
 // resolve finds the special tokens and checks that everything fits together.
-func (c *Config) resolve(t *tokenizer.Tokenizer) error {
+func (f *Folder) resolve() error {
+	c, t := &f.Config, f.Tokenizer
+	if err := c.surround(t); err != nil {
+		return err
+	}
 	for _, s := range []struct {
-		piece string
-		id    *int
-		key   string
-	}{{"[CLS]", &c.ClsID, ""}, {"[SEP]", &c.SepID, ""}, {"[MASK]", &c.MaskID, "mask_token_id"}, {"[PAD]", &c.PadID, "pad_token_id"}} {
-		id, ok := t.ID(s.piece)
-		if !ok {
-			return fmt.Errorf("%s has no %s", c.tokenizerName, s.piece)
+		id         *int
+		key, token string
+		said       *string
+		usual      []string
+		needed     bool
+	}{
+		{&c.MaskID, "mask_token_id", "mask_token", f.said.MaskToken, []string{"[MASK]", "<mask>"}, c.QueryExpansion},
+		{&c.PadID, "pad_token_id", "pad_token", f.said.PadToken, []string{"[PAD]", "<pad>", "<|padding|>"}, true},
+	} {
+		pieces := s.usual
+		if s.said != nil {
+			pieces = []string{*s.said}
 		}
-		if s.key != "" && *s.id >= 0 && *s.id != id {
-			return fmt.Errorf("%s says %s is %d, %s has %s at %d", c.cfgName, s.key, *s.id, c.tokenizerName, s.piece, id)
+		known := -1
+		var piece string
+		for _, p := range pieces {
+			if id, ok := t.ID(p); ok {
+				known, piece = id, p
+				break
+			}
 		}
-		*s.id = id
+		from := f.said.source(s.key, c.cfgName)
+		switch {
+		case s.said != nil && known < 0:
+			return fmt.Errorf("%s says %s is %q, %s has no such token", f.said.source(s.token, c.cfgName), s.token, *s.said, c.tokenizerName)
+		case *s.id >= 0 && t.Piece(*s.id) == "":
+			return fmt.Errorf("%s says %s is %d, %s has no such token", from, s.key, *s.id, c.tokenizerName)
+		case *s.id >= 0 && known >= 0 && *s.id != known && !f.said.overridden(s.key):
+			return fmt.Errorf("%s says %s is %d, %s has %s at %d", from, s.key, *s.id, c.tokenizerName, piece, known)
+		case *s.id < 0 && known < 0 && s.needed:
+			return fmt.Errorf("%s has none of %s, and %s does not say %s", c.tokenizerName, strings.Join(pieces, ", "), c.cfgName, s.key)
+		case *s.id < 0:
+			*s.id = known
+		}
 	}
 	var err error
-	if c.QueryMarker, err = c.marker(t, "query", c.queryPrefix, c.QueryMarker); err != nil {
+	if c.QueryMarker, err = f.marker("query", c.queryPrefix, c.QueryMarker); err != nil {
 		return err
 	}
-	if c.DocumentMarker, err = c.marker(t, "document", c.documentPrefix, c.DocumentMarker); err != nil {
+	if c.DocumentMarker, err = f.marker("document", c.documentPrefix, c.DocumentMarker); err != nil {
 		return err
 	}
 	if c.lowercase && !t.Lowercase() {
-		return fmt.Errorf("%s says do_lower_case, %s does not lower-case", c.cfgName, c.tokenizerName)
+		return fmt.Errorf("%s says do_lower_case, %s does not lower-case", f.said.source("do_lower_case", c.cfgName), c.tokenizerName)
 	}
-	if c.Dim < 1 || c.QueryLength < 4 || c.DocumentLength < 4 {
+	least := len(c.Before) + len(c.After) + 2
+	if c.Dim < 1 || c.QueryLength < least || c.DocumentLength < least {
 		return fmt.Errorf("%s: dimension %d, query length %d, document length %d", c.cfgName, c.Dim, c.QueryLength, c.DocumentLength)
+	}
+	if n := t.Size(); f.bert.Vocabulary > 0 && n > f.bert.Vocabulary {
+		return fmt.Errorf("%s says vocab_size is %d, %s has ids up to %d", bertFile, f.bert.Vocabulary, c.tokenizerName, n-1)
+	}
+	for _, s := range []struct {
+		key    string
+		length int
+	}{{"query_length", c.QueryLength}, {"document_length", c.DocumentLength}} {
+		if most := f.bert.positions(); most > 0 && s.length+len(c.pooledIDs()) > most {
+			return fmt.Errorf("%s says %s is %d, by %s the model has %d positions", f.said.source(s.key, c.cfgName), s.key, s.length, bertFile, most)
+		}
 	}
 	slices.Sort(c.Skip)
 	return nil
 }
 
+// surround finds the tokens around a text: those of the tokenizer's template, and
+// where it has none, the usual ones.
+func (c *Config) surround(t *tokenizer.Tokenizer) error {
+	if c.Before, c.After = t.Special(); len(c.Before)+len(c.After) > 0 {
+		return nil
+	}
+	for _, pair := range [][2]string{{"[CLS]", "[SEP]"}, {"<s>", "</s>"}} {
+		before, ok := t.ID(pair[0])
+		if after, too := t.ID(pair[1]); ok && too {
+			c.Before, c.After = []int{before}, []int{after}
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has no post_processor with special tokens, and neither [CLS] and [SEP] nor <s> and </s>", c.tokenizerName)
+}
+
 // marker finds the token that marks a side. The configuration gives its text,
 // its id, or both; neither means that there is none.
-func (c *Config) marker(t *tokenizer.Tokenizer, side, text string, id *int) (*int, error) {
+func (f *Folder) marker(side, text string, id *int) (*int, error) {
+	c, t := &f.Config, f.Tokenizer
 	known, ok := t.ID(text)
 	if !ok {
 		known, ok = t.ID(strings.TrimSpace(text))
 	}
+	byText, byID := f.said.source(side+"_prefix", c.cfgName), f.said.source(side+"_prefix_id", c.cfgName)
+	// A marker that is overridden by its text alone has another id, and so on.
+	if f.said.overridden(side+"_prefix") && !f.said.overridden(side+"_prefix_id") {
+		id = nil
+	} else if f.said.overridden(side + "_prefix_id") {
+		text = ""
+	}
 	switch {
 	case id != nil && t.Piece(*id) == "":
-		return nil, fmt.Errorf("%s marks the %s side with id %d, which %s does not have", c.cfgName, side, *id, c.tokenizerName)
+		return nil, fmt.Errorf("%s marks the %s side with id %d, which %s does not have", byID, side, *id, c.tokenizerName)
 	case id != nil && text != "" && ok && known != *id:
-		return nil, fmt.Errorf("%s marks the %s side with %q and id %d, %s has it at %d", c.cfgName, side, text, *id, c.tokenizerName, known)
+		return nil, fmt.Errorf("%s marks the %s side with %q and id %d, %s has it at %d", byText, side, text, *id, c.tokenizerName, known)
 	case id == nil && text != "" && !ok:
-		return nil, fmt.Errorf("%s marks the %s side with %q, which %s does not have", c.cfgName, side, text, c.tokenizerName)
+		return nil, fmt.Errorf("%s marks the %s side with %q, which %s does not have", byText, side, text, c.tokenizerName)
 	case id == nil && text != "":
 		return &known, nil
 	}

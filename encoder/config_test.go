@@ -18,7 +18,7 @@ func stanfordFolder(metadata string) []string {
 func TestReadFolderForms(t *testing.T) {
 	read := func(files ...string) *encoder.Folder {
 		t.Helper()
-		f, err := encoder.ReadFolder(folder(files...), "models/tiny")
+		f, err := encoder.ReadFolder(folder(files...), "models/tiny", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +26,7 @@ func TestReadFolderForms(t *testing.T) {
 	}
 	f := read()
 	if f.GraphName != "model.onnx" || string(f.Graph) != "graph" || f.Config.Name != "tiny" || *f.Config.QueryMarker != 1 || *f.Config.DocumentMarker != 2 ||
-		f.Config.QueryLength != 8 || f.Config.DocumentLength != 10 || !f.Config.QueryExpansion || f.Config.MaskID != 6 || f.Config.ClsID != 4 || f.Config.SepID != 5 {
+		f.Config.QueryLength != 8 || f.Config.DocumentLength != 10 || !f.Config.QueryExpansion || f.Config.MaskID != 6 || !slices.Equal(f.Config.Before, []int{4}) || !slices.Equal(f.Config.After, []int{5}) {
 		t.Errorf("the onnx_config.json form: %+v", f.Config)
 	}
 	s := read(stanfordFolder(stanford)...)
@@ -49,7 +49,7 @@ func TestReadFolderForms(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	print := func(location string, files ...string) string {
 		t.Helper()
-		f, err := encoder.ReadFolder(folder(files...), location)
+		f, err := encoder.ReadFolder(folder(files...), location, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestReadFolderContradictions(t *testing.T) {
 		"foreign tokenizer": {[]string{"tokenizer.json", strings.Replace(cased, "WordPiece", "WordLevel", 1)}, []string{"tokenizer.json", "WordLevel"}},
 		"foreign markers":   {stanfordFolder(strings.Replace(stanford, "[unused1]", "[D]", 1)), []string{"artifact.metadata", "vocab.txt", "[D]"}},
 	} {
-		_, err := encoder.ReadFolder(folder(c.files...), "models/tiny")
+		_, err := encoder.ReadFolder(folder(c.files...), "models/tiny", nil)
 		if !errors.Is(err, encoder.ErrModel) {
 			t.Errorf("%s: error %v", name, err)
 			continue

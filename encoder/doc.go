@@ -4,7 +4,8 @@
 // [Encoder] is what the engine and the command line know. [ColBERT] implements
 // it: it puts the markers, masks and special tokens around a text's tokens,
 // runs a [Session] over length-bucketed batches, drops what the model's skip
-// list names and normalises the rest. [ReadModel] reads a model folder.
+// list names and normalises the rest. [ReadFolder] reads a model folder in any of
+// three forms, [Inspect] says what it understood, [Overrides] change it.
 //
 // Invariants:
 //

@@ -70,8 +70,9 @@ func boundaryBefore(text string, tokens []tokenizer.Token, i int) boundary {
 	if after.Joined || after.Start < before.End {
 		return insideWord
 	}
-	gap := text[before.End:after.Start]
-	end, _ := utf8.DecodeLastRuneInString(text[:before.End])
+	from, to := trimmed(text, before).End, trimmed(text, after).Start
+	gap := text[from:max(from, to)]
+	end, _ := utf8.DecodeLastRuneInString(text[:from])
 	switch {
 	case strings.ContainsRune("。！？", end):
 		return afterSentence
@@ -86,13 +87,13 @@ func boundaryBefore(text string, tokens []tokenizer.Token, i int) boundary {
 // between returns the bytes of tokens [from, to) with what has no token of its
 // own between and after them, but for white space at the end.
 func between(text string, tokens []tokenizer.Token, from, to int) Span {
-	s := Span{tokens[from].Start, len(text)}
+	s := Span{trimmed(text, tokens[from]).Start, len(text)}
 	if from == 0 {
 		s.Start = 0
 	}
 	if to < len(tokens) {
-		s.End = tokens[to-1].End
-		if next := tokens[to].Start; next > s.End {
+		s.End = trimmed(text, tokens[to-1]).End
+		if next := trimmed(text, tokens[to]).Start; next > s.End {
 			s.End += len(strings.TrimRightFunc(text[s.End:next], unicode.IsSpace))
 		}
 	}

@@ -56,6 +56,7 @@ type commandLine struct {
 	Repair     repairCmd     `cmd:"" help:"Say what damage has cost, and make a store of the rest."`
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
 	Dump       dumpCmd       `cmd:"" help:"Print a structure of a store that is not open, damaged or not."`
+	Models     modelCmd      `cmd:"" name:"model" help:"Look at model folders; fetch some from a hub, list and remove them."`
 	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
 	Bench      benchCmd      `cmd:"" help:"Measure recall and latency of searches over token vectors."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
@@ -65,7 +66,7 @@ type commandLine struct {
 type globals struct {
 	DB         string        `name:"db" env:"COLBERTDB_DB" placeholder:"DIR" help:"Store folder. Default: colbertdb.db here."`
 	Collection string        `short:"c" default:"default" help:"Collection name."`
-	Model      string        `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, or \"bundled\". Default: the one that the collection was made with, else bundled."`
+	Model      string        `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, or \"bundled\"; settings that take the place of its own may follow: DIR?query_length=64. Default: the one that the collection was made with, else bundled."`
 	KeepLogs   time.Duration `env:"COLBERTDB_KEEP_LOGS" placeholder:"TIME" help:"Keep superseded log files so long, such as 48h, for changes and restore --seq. Default: not at all."`
 	JSON       bool          `name:"json" help:"Print one JSON value, for scripts."`
 	Quiet      bool          `short:"q" help:"Print results and errors only."`

@@ -37,27 +37,52 @@ func loadModel(location string) (encoder.Encoder, error) {
 		}
 		return located{enc, modelBundled}, nil
 	}
-	abs, err := modelFolder(location)
+	m, err := findModel(location)
 	if err != nil {
 		return nil, err
 	}
-	enc, err := onnx.OpenDir(abs, onnx.Options{})
+	enc, err := onnx.OpenDir(m.dir, onnx.Options{Overrides: m.overrides})
 	if err != nil {
 		return nil, err
 	}
-	return located{enc, abs}, nil
+	return located{enc, m.location()}, nil
 }
 
-// modelFolder is the absolute path of a model's folder, which must be there.
-func modelFolder(location string) (string, error) {
-	abs, err := filepath.Abs(location)
-	if err != nil {
-		return "", err
+// foundModel is the folder of a model and what is overridden in it.
+type foundModel struct {
+	dir       string // absolute
+	given     string // the overrides as they were given
+	overrides encoder.Overrides
+}
+
+// location is what finds the model again.
+func (m foundModel) location() string {
+	if m.given == "" {
+		return m.dir
 	}
-	if _, err := os.Stat(abs); err != nil {
-		return "", fmt.Errorf("no model at %s: %w", location, err)
+	return m.dir + "?" + m.given
+}
+
+// findModel finds a model: the path of a folder, or the name of one that model
+// pull fetched. Settings that take the place of its own may follow after a
+// question mark, as in DIR?query_length=64&graph=onnx/model.onnx.
+func findModel(location string) (m foundModel, err error) {
+	dir := location
+	if _, err := os.Stat(location); err != nil {
+		dir, m.given, _ = strings.Cut(location, "?")
 	}
-	return abs, nil
+	if m.given != "" {
+		if m.overrides, err = encoder.ParseOverrides(m.given); err != nil {
+			return m, err
+		}
+	}
+	if m.dir, err = filepath.Abs(dir); err != nil {
+		return m, err
+	}
+	if _, err := os.Stat(m.dir); err != nil {
+		return m, fmt.Errorf("no model at %s: %w", dir, err)
+	}
+	return m, nil
 }
 
 // modelInfo is what loadModel's encoder of a location will be. It reads a folder's
@@ -70,11 +95,11 @@ func modelInfo(location string) (encoder.Info, error) {
 		}
 		return enc.Info(), enc.Close()
 	}
-	abs, err := modelFolder(location)
+	m, err := findModel(location)
 	if err != nil {
 		return encoder.Info{}, err
 	}
-	f, err := encoder.ReadFolder(os.DirFS(abs), abs)
+	f, err := encoder.ReadFolder(os.DirFS(m.dir), m.location(), m.overrides)
 	if err != nil {
 		return encoder.Info{}, err
 	}

@@ -21,7 +21,7 @@ type Options struct {
 // again. A folder with another architecture is an error that wraps
 // encoder.ErrModel.
 func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
-	f, err := encoder.ReadFolder(fsys, location)
+	f, err := encoder.ReadFolder(fsys, location, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"math"
@@ -232,5 +233,60 @@ func TestLibrary(t *testing.T) {
 		if !errors.Is(err, onnx.ErrRuntime) || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "make onnxruntime") {
 			t.Errorf("error %v for a path that is not there", err)
 		}
+	}
+}
+
+// The sentence-transformers form: a float16 graph whose width it does not say, and
+// a Dense layer that is applied here. The yardstick is the layer on what Python's
+// onnxruntime gave.
+func TestTransformerForm(t *testing.T) {
+	var golden map[string][]struct{ Vectors [][]float64 }
+	if err := json.Unmarshal(read(t, "golden.json"), &golden); err != nil {
+		t.Fatal(err)
+	}
+	const in, out = 8, 3
+	var weights [out * in]float32
+	data := []byte{}
+	for i := range weights {
+		weights[i] = float32((i*7)%11)/11 - 0.4
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(weights[i]))
+	}
+	head := `{"linear.weight":{"dtype":"F32","shape":[3,8],"data_offsets":[0,96]}}`
+	fsys := fstest.MapFS{
+		"onnx/model_fp16.onnx": {Data: read(t, "half.onnx")},
+		"tokenizer.json":       {Data: read(t, "tokenizer.json")},
+		"config_sentence_transformers.json": {Data: []byte(`{"query_prefix":"[unused0]","document_prefix":"[unused1]","query_length":8,"document_length":10,
+			"similarity_fn_name":"MaxSim","skiplist_words":[".",","]}`)},
+		"modules.json":              {Data: []byte(`[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"1_Dense","type":"pylate.models.Dense.Dense"}]`)},
+		"1_Dense/config.json":       {Data: []byte(`{"in_features":8,"out_features":3,"bias":false,"activation_function":"torch.nn.modules.linear.Identity"}`)},
+		"1_Dense/model.safetensors": {Data: append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head...), data...)},
+	}
+	enc := open(t, fsys)
+	q, err := enc.EncodeQueries(context.Background(), []string{"What color"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q[0].Vectors.Dim != out || q[0].Vectors.Len() != 8 {
+		t.Fatalf("%d vectors of dimension %d", q[0].Vectors.Len(), q[0].Vectors.Dim)
+	}
+	for i, row := range golden["half"][0].Vectors {
+		var want [out]float64
+		var norm float64
+		for o := range want {
+			for d, x := range row {
+				want[o] += x * float64(weights[o*in+d])
+			}
+			norm += want[o] * want[o]
+		}
+		for o := range want {
+			if got := float64(q[0].Vectors.Row(i)[o]); math.Abs(got-want[o]/math.Sqrt(norm)) > 1e-5 {
+				t.Fatalf("vector %d is %v, want %v of norm %v", i, q[0].Vectors.Row(i), want, math.Sqrt(norm))
+			}
+		}
+	}
+	// Without the layer's weights the graph is of no use, and the error says why.
+	delete(fsys, "1_Dense/model.safetensors")
+	if _, err := onnx.Open(fsys, "tiny", onnx.Options{}); !errors.Is(err, encoder.ErrModel) || !strings.Contains(err.Error(), "1_Dense/model.safetensors") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -16,6 +16,8 @@ type Options struct {
 	// Library is the path of ONNX Runtime's shared library. All models of a
 	// process share one. Default: looked for, see Library.
 	Library string
+	// Overrides are settings that take the place of what the folder says.
+	Overrides encoder.Overrides
 	// Threads is the number of threads of one run. Default: one a core.
 	Threads int
 }
@@ -28,7 +30,7 @@ func OpenDir(dir string, o Options) (encoder.Encoder, error) {
 // Open opens a model folder in any file system; location names it for errors
 // and for opening it again.
 func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
-	f, err := encoder.ReadFolder(fsys, location)
+	f, err := encoder.ReadFolder(fsys, location, o.Overrides)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -52,7 +50,7 @@ type session struct {
 	inputs   []string
 	location string
 	config   string // the file that dim comes from
-	dim      int
+	dim      int    // of the graph's output
 	float16  bool
 }
 
@@ -68,21 +66,22 @@ func newSession(f *encoder.Folder, o Options) (encoder.Session, error) {
 	if err != nil {
 		return fail(err)
 	}
-	s := &session{location: where, config: f.ConfigName(), dim: f.Config.Dim}
+	g := encoder.Graph{}
 	for _, in := range inputs {
-		s.inputs = append(s.inputs, in.Name)
+		g.Inputs = append(g.Inputs, in.Name)
 	}
-	if err := checkInputs(s.inputs, f.Config.UsesTokenTypes); err != nil {
-		return fail(err)
+	for _, out := range outputs {
+		o := encoder.GraphOutput{Name: out.Name, Dims: out.Dimensions, Type: "float32"}
+		if out.DataType == ort.TensorElementDataTypeFloat16 {
+			o.Type = "float16"
+		}
+		g.Outputs = append(g.Outputs, o)
 	}
-	out, err := pickOutput(outputs)
+	fit, err := f.Fit(g)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	if dim := out.Dimensions[2]; dim > 0 && dim != int64(s.dim) {
-		return fail(fmt.Errorf("its output %q has dimension %d, %s says %d", out.Name, dim, s.config, s.dim))
-	}
-	s.float16 = out.DataType == ort.TensorElementDataTypeFloat16
+	s := &session{location: where, config: f.ConfigName(), inputs: g.Inputs, dim: fit.Dim, float16: fit.Output.Type == "float16"}
 	so, err := ort.NewSessionOptions()
 	if err != nil {
 		return fail(err)
@@ -102,51 +101,10 @@ func newSession(f *encoder.Folder, o Options) (encoder.Session, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if s.run, err = ort.NewDynamicAdvancedSessionWithONNXData(f.Graph, s.inputs, []string{out.Name}, so); err != nil {
+	if s.run, err = ort.NewDynamicAdvancedSessionWithONNXData(f.Graph, s.inputs, []string{fit.Output.Name}, so); err != nil {
 		return fail(err)
 	}
 	return s, nil
-}
-
-// checkInputs compares a graph's inputs with what the folder's conventions say.
-func checkInputs(names []string, usesTypes *bool) error {
-	for _, name := range names {
-		if !slices.Contains([]string{"input_ids", "attention_mask", "token_type_ids"}, name) {
-			return fmt.Errorf("unknown input %q; known are input_ids, attention_mask, token_type_ids", name)
-		}
-	}
-	for _, name := range []string{"input_ids", "attention_mask"} {
-		if !slices.Contains(names, name) {
-			return fmt.Errorf("no input %s", name)
-		}
-	}
-	if has := slices.Contains(names, "token_type_ids"); usesTypes != nil && has != *usesTypes {
-		return fmt.Errorf("uses_token_type_ids is %v in onnx_config.json, and the graph's inputs are %s", *usesTypes, strings.Join(names, ", "))
-	}
-	return nil
-}
-
-// pickOutput finds the token vectors among a graph's outputs: by name, else the
-// only one of rank three.
-func pickOutput(outputs []ort.InputOutputInfo) (ort.InputOutputInfo, error) {
-	var rank3 []ort.InputOutputInfo
-	var names []string
-	for _, o := range outputs {
-		names = append(names, o.Name)
-		if len(o.Dimensions) != 3 {
-			continue
-		}
-		for _, name := range []string{"embeddings", "token_embeddings", "output", "contextual"} {
-			if o.Name == name {
-				return o, nil
-			}
-		}
-		rank3 = append(rank3, o)
-	}
-	if len(rank3) == 1 {
-		return rank3[0], nil
-	}
-	return ort.InputOutputInfo{}, fmt.Errorf("cannot tell which of the outputs %q are the token vectors", names)
 }
 
 // Run runs the graph on one batch.

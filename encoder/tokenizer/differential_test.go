@@ -1,6 +1,8 @@
 package tokenizer_test
 
 import (
+	"cmp"
+	"os"
 	"os/exec"
 	"testing"
 )
@@ -12,11 +14,12 @@ func TestDifferential(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long")
 	}
-	if err := exec.Command("python3", "-c", "import tokenizers").Run(); err != nil {
-		t.Skip("python3 has no package tokenizers")
+	python := cmp.Or(os.Getenv("COLBERTDB_PYTHON"), "python3")
+	if err := exec.Command(python, "-c", "import tokenizers").Run(); err != nil {
+		t.Skipf("%s has no package tokenizers; COLBERTDB_PYTHON may name one that does", python)
 	}
 	for _, file := range []string{"bundled/model/tokenizer.json", "tokenizer/testdata/bpe.json", "tokenizer/testdata/unigram.json"} {
-		out, err := exec.Command("python3", "../../scripts/tokenizer_diff.py", "--count", "10000", "--tokenizer", "../"+file).CombinedOutput()
+		out, err := exec.Command(python, "../../scripts/tokenizer_diff.py", "--count", "10000", "--tokenizer", "../"+file).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", file, err, out)
 		}

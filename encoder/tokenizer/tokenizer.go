@@ -136,6 +136,17 @@ func (t *Tokenizer) Size() int {
 	return n
 }
 
+// Model returns the type of the model, as tokenizer.json has it.
+func (t *Tokenizer) Model() string {
+	switch t.model.(type) {
+	case *bpe:
+		return "BPE"
+	case *unigram:
+		return "Unigram"
+	}
+	return "WordPiece"
+}
+
 // Lowercase reports whether text is lower-cased.
 func (t *Tokenizer) Lowercase() bool { return t.norm.lowercases() }
 

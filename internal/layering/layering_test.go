@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"query/filter":                    {"segment", "internal/attribute"},
 	"query/eval":                      nil,
 	"compaction":                      {"codec", "segment", "internal/pace"},
-	"encoder":                         {"codec", "encoder/tokenizer"},
+	"encoder":                         {"codec", "encoder/tokenizer", "internal/simd"},
 	"encoder/tokenizer":               nil,
 	"encoder/tokenizer/internal/dump": {"encoder/tokenizer"},
 	"encoder/onnx":                    {"encoder", "internal/simd"},

@@ -10,7 +10,7 @@ import (
 
 // eachKey calls f with the keys of a range and their values, valid during the call;
 // bad is why a value cannot be read. An error of f ends it.
-func eachKey(db *pebble.DB, span segment.KeyRange, f func(key, value []byte, bad error) error) (err error) {
+func eachKey(db segment.KeySource, span segment.KeyRange, f func(key, value []byte, bad error) error) (err error) {
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func eachKey(db *pebble.DB, span segment.KeyRange, f func(key, value []byte, bad
 }
 
 // eachGoodKey is eachKey that ends with the first value that cannot be read.
-func eachGoodKey(db *pebble.DB, span segment.KeyRange, f func(key, value []byte) error) error {
+func eachGoodKey(db segment.KeySource, span segment.KeyRange, f func(key, value []byte) error) error {
 	return eachKey(db, span, func(key, value []byte, bad error) error {
 		if bad != nil {
 			return bad

@@ -22,8 +22,9 @@ import (
 
 // Engine is an open store. Its methods may be called from many goroutines.
 //
-// Five locks order everything. bg serialises merges and trainings, which may
-// take minutes. extending serialises extensions of codebooks, which seals wait
+// Six locks order everything. bg serialises merges and trainings, which may
+// take minutes. verifying is held by Verify, and by a purge while it waits for what
+// Pebble has yet to remove. extending serialises extensions of codebooks, which seals wait
 // for (extend.go). pub serialises what changes the manifest: seals, and the last
 // step of a merge; so a seal that is due never waits for a merge that runs.
 // commitMu is held by a commit group from its numbers to its application, over
@@ -48,6 +49,7 @@ type Engine struct {
 	events *eventQueue
 
 	bg        ctxLock
+	verifying ctxLock
 	extending ctxLock
 	pub       ctxLock
 	commitMu  sync.Mutex

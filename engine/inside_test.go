@@ -184,3 +184,27 @@ func tables(t testing.TB, e *Engine) map[uint64]bool {
 	}
 	return out
 }
+
+// SegmentTables names the sstables of a collection's segments.
+func SegmentTables(t testing.TB, c *Collection) map[string]bool {
+	t.Helper()
+	levels, err := c.c.engine.db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos, err := c.Segments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for _, level := range levels {
+		for _, table := range level {
+			for _, s := range infos {
+				if bytes.HasPrefix(table.Smallest.UserKey, segment.Span(segment.ID(s.ID)).Start) {
+					out[fmt.Sprintf("%06d.sst", uint64(table.BackingSSTNum))] = true
+				}
+			}
+		}
+	}
+	return out
+}

@@ -42,3 +42,17 @@ func (e *Engine) removable(low wal.FileNum) (wal.FileNum, error) {
 	}
 	return low, nil
 }
+
+// keepLogs keeps all log files that there are until done is called. The caller holds
+// Engine.pub.
+func (e *Engine) keepLogs() (done func()) {
+	c := &logCursor{e: e}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cursors[c] = struct{}{}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.cursors, c)
+	}
+}

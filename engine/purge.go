@@ -142,6 +142,11 @@ func (p *purge) run(ctx context.Context) error {
 	if err := e.exciseAll(ctx); err != nil {
 		return err
 	}
+	// Verify holds sstables that scrubbing waits for; seals need not wait too.
+	if err := e.verifying.LockContext(ctx); err != nil {
+		return err
+	}
+	defer e.verifying.Unlock()
 	return e.publishing(ctx, func(ctx context.Context) error {
 		if err := p.scrub(ctx); err != nil {
 			return err

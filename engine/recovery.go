@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -232,8 +233,13 @@ func (e *Engine) loadSpaces(r *collectionRecord, flat *space) (map[uint32]*space
 	return spaces, nil
 }
 
+// getter is a store, or a moment of one.
+type getter interface {
+	Get(key []byte) (value []byte, closer io.Closer, err error)
+}
+
 // load reads and decodes one value that must be there.
-func load[T any](db *pebble.DB, key []byte, decode func([]byte) (T, error)) (out T, err error) {
+func load[T any](db getter, key []byte, decode func([]byte) (T, error)) (out T, err error) {
 	val, closer, err := db.Get(key)
 	if err != nil {
 		if errors.Is(err, pebble.ErrNotFound) {

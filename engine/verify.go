@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -32,31 +30,67 @@ func (r *VerifyReport) Ok() bool { return len(r.Problems) == 0 }
 // Pebble's manifest and of the log as they are on disk, and of every value in
 // them; that every id leads to its document and every live document has its id,
 // that delete sets and codebooks can be read, and that no data belongs to
-// nobody. Of a checkpoint it compares every file with the descriptor. It may run
-// beside reads and writes, but nothing is sealed or merged while it reads: writes wait
-// once Options.WriteMemory is full. The error is about Verify itself; what is wrong
+// nobody. Of a checkpoint it compares every file with the descriptor. Reads, writes,
+// seals and merges go on beside it; what they publish while it reads may not be
+// checked, and a purge waits for it. The error is about Verify itself; what is wrong
 // with the store is in the report.
 func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
-	if err := e.pub.LockContext(ctx); err != nil { // no seal or merge moves documents meanwhile
+	if err := e.enter(); err != nil {
 		return nil, err
+	}
+	defer e.exit()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.ctx, cancel)()
+	r := &VerifyReport{}
+	err := e.verify(ctx, r)
+	if e.closed() {
+		err = ErrClosed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (e *Engine) verify(ctx context.Context, r *VerifyReport) error {
+	if err := e.verifying.LockContext(ctx); err != nil {
+		return err
+	}
+	defer e.verifying.Unlock()
+	if err := e.verifyFiles(ctx, r); err != nil {
+		return err
+	}
+	for _, c := range e.snapshot() {
+		if c.dropped.Load() {
+			continue
+		}
+		r.Collections++
+		if err := e.verifyCollection(ctx, c, r); err != nil {
+			return err
+		}
+	}
+	if err := e.verifyStore(ctx, r); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// verifyStore checks what belongs to the store as a whole: the manifest, names, and
+// that all data is some collection's. It is little, so nothing is published meanwhile.
+func (e *Engine) verifyStore(ctx context.Context, r *VerifyReport) error {
+	if err := e.pub.LockContext(ctx); err != nil {
+		return err
 	}
 	defer e.pub.Unlock()
-	if e.closed() {
-		return nil, ErrClosed
-	}
-	r := &VerifyReport{}
-	if err := e.verifyFiles(ctx, r); err != nil {
-		return nil, err
-	}
+	r.Problems = append(r.Problems, e.verifyNames()...)
 	if _, err := load(e.db, segment.ManifestKey(), decodeState); err != nil {
 		r.Problems = append(r.Problems, err)
 	}
-	r.Problems = append(r.Problems, e.verifyNames()...)
 	named := map[segment.ID]bool{}
 	for _, c := range e.snapshot() {
-		r.Collections++
-		if err := e.verifyCollection(ctx, c, r, named); err != nil {
-			return nil, err
+		for _, s := range c.record.Segments {
+			named[s.ID] = true
 		}
 	}
 	for _, o := range e.obsolete.items() {
@@ -71,40 +105,73 @@ func (e *Engine) Verify(ctx context.Context) (*VerifyReport, error) {
 			r.Problems = append(r.Problems, fmt.Errorf("%w: segment %d belongs to no collection", ErrCorruption, id))
 		}
 	}
-	return r, ctx.Err()
+	return nil
 }
 
-func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyReport, named map[segment.ID]bool) error {
+// pinned is a version of a collection with what Pebble held when it was the current
+// one: ids, delete sets, segments and the record are those of the version.
+type pinned struct {
+	*moment
+	v     *version
+	stale []obsolete // data in it that the version has no use for
+}
+
+// pin pins the current version, nil where the collection has been dropped.
+func (e *Engine) pin(ctx context.Context, c *collection) (p *pinned, err error) {
+	held, err := c.acquire() // without the lock: opening it may take long
+	if err == nil {
+		defer c.release(held)
+	}
+	if err := e.pub.LockContext(ctx); err != nil {
+		return nil, err
+	}
+	defer e.pub.Unlock()
+	if c.dropped.Load() {
+		return nil, nil
+	}
+	p = &pinned{stale: e.obsolete.items()}
+	if p.v, err = c.acquire(); err != nil {
+		return nil, err
+	}
+	if p.moment, err = e.moment(); err != nil {
+		c.release(p.v)
+		return nil, err
+	}
+	return p, nil
+}
+
+func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyReport) (err error) {
 	problem := func(err error) {
 		if err != nil {
 			r.Problems = append(r.Problems, fmt.Errorf("collection %q: %w", c.name, damage(err)))
 		}
 	}
-	v, err := c.acquire()
+	p, err := e.pin(ctx, c)
 	if err != nil {
-		r.Problems = append(r.Problems, damage(err))
-		for _, s := range c.record.Segments {
-			named[s.ID] = true
+		if ctx.Err() == nil {
+			r.Problems = append(r.Problems, damage(err))
 		}
+		return ctx.Err()
+	}
+	if p == nil {
 		return nil
 	}
-	defer c.release(v)
-	if rec, err := load(e.db, segment.CollectionKey(c.id), decodeCollection); err != nil {
+	defer c.release(p.v)
+	defer closeInto(&err, p)
+	if rec, err := load(p, segment.CollectionKey(c.id), decodeCollection); err != nil {
 		problem(err)
 	} else {
-		problem(e.verifyRecord(&rec))
-		problem(e.verifyVersions(&rec))
+		problem(verifyRecord(p, &rec))
+		problem(verifyVersions(p, &rec))
 	}
-	for _, s := range v.segs {
-		named[s.Meta().ID] = true
+	for _, s := range p.v.segs {
 		r.Segments++
 		r.Bytes += s.bytes()
-		cells := 0
+		want := segment.Contents{From: p, Postings: s.postings, Indexes: s.indexes}
 		if s.space.coded() {
-			cells = s.space.codebook.NumCodes()
+			want.Cells = s.space.codebook.NumCodes()
 		}
-		want := segment.Contents{Cells: cells, Postings: s.postings, Indexes: s.indexes}
-		for _, o := range e.obsolete.items() {
+		for _, o := range p.stale {
 			if o.id == s.Meta().ID {
 				want.Stale = append(want.Stale, o.span())
 			}
@@ -113,38 +180,28 @@ func (e *Engine) verifyCollection(ctx context.Context, c *collection, r *VerifyR
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for ord := range s.Len() {
-			if s.isLive(ord) {
-				num, ok, err := c.lookup(s.ExternalID(ord))
-				if err != nil || !ok || num != s.Num(ord) {
-					problem(fmt.Errorf("%w: segment %d: id %q of document %d leads to %d (%t, %v)",
-						ErrCorruption, s.Meta().ID, s.ExternalID(ord), s.Num(ord), num, ok, err))
-				}
-			}
-		}
 	}
-	docs, tokens := v.counts()
+	docs, tokens := p.v.counts()
 	r.Documents += docs
 	r.Tokens += tokens
-	problem(e.verifyIDs(ctx, c, v))
-	return nil
+	return p.verifyIDs(ctx, c, problem)
 }
 
 // verifyRecord checks what hangs on a collection's record.
-func (e *Engine) verifyRecord(rec *collectionRecord) error {
+func verifyRecord(p *pinned, rec *collectionRecord) error {
 	var errs []error
 	codebooks, routings := rec.versions()
 	for id := range codebooks {
-		_, err := load(e.db, segment.CodebookKey(rec.ID, id), codec.DecodeCodebook)
+		_, err := load(p, segment.CodebookKey(rec.ID, id), codec.DecodeCodebook)
 		errs = append(errs, err)
 	}
 	for id := range routings {
-		_, err := load(e.db, segment.RoutingKey(rec.ID, id), codec.DecodeRouting)
+		_, err := load(p, segment.RoutingKey(rec.ID, id), codec.DecodeRouting)
 		errs = append(errs, err)
 	}
 	for _, s := range rec.Segments {
 		if s.Deletes != 0 {
-			_, err := load(e.db, segment.DeletesKey(s.ID, s.Deletes), func(b []byte) (*segment.Bitset, error) {
+			_, err := load(p, segment.DeletesKey(s.ID, s.Deletes), func(b []byte) (*segment.Bitset, error) {
 				return segment.DecodeDeletes(b, segment.MaxDocuments)
 			})
 			errs = append(errs, err)
@@ -155,7 +212,7 @@ func (e *Engine) verifyRecord(rec *collectionRecord) error {
 
 // verifyVersions checks that the store has no codebooks and routings that a
 // collection's record does not name.
-func (e *Engine) verifyVersions(rec *collectionRecord) error {
+func verifyVersions(p *pinned, rec *collectionRecord) error {
 	want := map[string]bool{string(segment.CollectionKey(rec.ID)): true}
 	codebooks, routings := rec.versions()
 	for id := range codebooks {
@@ -164,7 +221,7 @@ func (e *Engine) verifyVersions(rec *collectionRecord) error {
 	for id := range routings {
 		want[string(segment.RoutingKey(rec.ID, id))] = true
 	}
-	return eachGoodKey(e.db, segment.CollectionSpans(rec.ID)[0], func(key, _ []byte) error {
+	return eachGoodKey(p, segment.CollectionSpans(rec.ID)[0], func(key, _ []byte) error {
 		if _, ok := segment.ReindexCollection(key); ok || want[string(key)] {
 			return nil
 		}
@@ -241,31 +298,44 @@ func (e *Engine) verifyNames() (problems []error) {
 	return problems
 }
 
-// verifyIDs checks that every id of the store leads to a document of that id,
-// unless it was deleted.
-func (e *Engine) verifyIDs(ctx context.Context, c *collection, v *version) (err error) {
-	span := segment.DocumentKeys(c.id)
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
-	if err != nil {
-		return err
+// verifyIDs checks that every id leads to a document of that id, unless it was
+// deleted, and that every live document has its id.
+func (p *pinned) verifyIDs(ctx context.Context, c *collection, problem func(error)) (err error) {
+	found := make([]*segment.Bitset, len(p.v.segs))
+	for i, s := range p.v.segs {
+		found[i] = segment.NewBitset(s.Len(), false)
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for it.First(); it.Valid(); it.Next() {
-		if err := ctx.Err(); err != nil {
-			return err
+	err = eachKey(p, segment.DocumentKeys(c.id), func(key, value []byte, err error) error {
+		id := segment.DocumentID(key)
+		var num segment.DocNum
+		if err == nil {
+			num, err = segment.DecodeDocumentRef(value)
 		}
-		id := segment.DocumentID(it.Key())
-		num, err := segment.DecodeDocumentRef(it.Value())
 		if err != nil {
-			return fmt.Errorf("id %q: %w", id, err)
+			problem(fmt.Errorf("id %q: %w", id, err))
+			return ctx.Err()
 		}
-		i, ord, ok := v.find(num)
-		if ok && v.segs[i].ExternalID(ord) != id {
-			return fmt.Errorf("%w: id %q leads to document %d, which is %q", ErrCorruption, id, num, v.segs[i].ExternalID(ord))
+		switch i, ord, ok := p.v.find(num); {
+		case !ok:
+			problem(fmt.Errorf("%w: id %q leads to document %d, which is in no segment", ErrCorruption, id, num))
+		case p.v.segs[i].ExternalID(ord) != id:
+			problem(fmt.Errorf("%w: id %q leads to document %d, which is %q", ErrCorruption, id, num, p.v.segs[i].ExternalID(ord)))
+		default:
+			found[i].Set(ord)
 		}
-		if !ok {
-			return fmt.Errorf("%w: id %q leads to document %d, which is in no segment", ErrCorruption, id, num)
+		return ctx.Err()
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	problem(err)
+	for i, s := range p.v.segs {
+		for ord := range s.Len() {
+			if s.isLive(ord) && !found[i].Get(ord) {
+				num, err := load(p, segment.DocumentKey(c.id, s.ExternalID(ord)), segment.DecodeDocumentRef)
+				problem(fmt.Errorf("%w: segment %d: id %q of document %d leads to %d (%v)", ErrCorruption, s.Meta().ID, s.ExternalID(ord), s.Num(ord), num, err))
+			}
 		}
 	}
-	return it.Error()
+	return nil
 }

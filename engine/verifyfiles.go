@@ -23,7 +23,7 @@ import (
 // engine keeps in memory.
 
 // verifyFiles reads every sstable, Pebble's manifest, the log and, of a
-// checkpoint, all that its descriptor names. The caller holds Engine.bg.
+// checkpoint, all that its descriptor names.
 func (e *Engine) verifyFiles(ctx context.Context, r *VerifyReport) error {
 	problem := func(errs ...error) {
 		for _, err := range errs {
@@ -35,12 +35,18 @@ func (e *Engine) verifyFiles(ctx context.Context, r *VerifyReport) error {
 	if err := e.verifyTables(ctx, r, problem); err != nil {
 		return err
 	}
-	problem(e.verifyPebbleManifest(), e.verifyPebbleLogs())
+	if err := e.pub.LockContext(ctx); err != nil {
+		return err
+	}
+	problem(e.verifyPebbleManifest(), e.verifyPebbleLogs()) // small, and written by what publishes
 	newest, end := e.logLast, e.logLastEnd
 	if e.log != nil {
 		newest, end = e.log.Durable()
 	}
+	keep := e.keepLogs()
+	e.pub.Unlock()
 	log, err := wal.Check(e.fs, e.walDir(), newest, end)
+	keep()
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,11 @@ import (
 // CorruptionError that names column and chunk.
 func (r *Reader) Verify(ctx context.Context, want Contents) (err error) {
 	span := Span(r.meta.ID)
-	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	from := want.From
+	if from == nil {
+		from = r.db
+	}
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
 		return readError(fmt.Sprintf("segment %d", r.meta.ID), err)
 	}
@@ -81,8 +85,16 @@ func (r *Reader) Verify(ctx context.Context, want Contents) (err error) {
 	return errors.Join(errs...)
 }
 
+// KeySource is a store, or what it held at some time.
+type KeySource interface {
+	NewIter(*pebble.IterOptions) (*pebble.Iterator, error)
+}
+
 // Contents is what a segment is to have beside its own metadata's columns.
 type Contents struct {
+	// From is where it is to have it: postings and indexes come and go. nil: the
+	// store as it is.
+	From     KeySource
 	Cells    int               // or centroids, that codes are of: Codebook.NumCodes, 0 for a flat segment
 	Postings *Postings         // in use; nil for a flat segment
 	Indexes  []*AttributeIndex // in use, ascending ids

@@ -17,7 +17,8 @@ type CheckReport struct {
 
 // Check reads every log file of a folder and reports all bytes that were once
 // good and are damaged. The newest file is known to be good up to end; how far
-// another one was, the file after it says.
+// another one was, the file after it says. Files after the newest, which have come
+// since, are passed over. None may be removed meanwhile.
 func Check(fsys vfs.FS, dir string, newest FileNum, end int64) (CheckReport, error) {
 	var r CheckReport
 	nums, err := List(fsys, dir)
@@ -30,6 +31,9 @@ func Check(fsys vfs.FS, dir string, newest FileNum, end int64) (CheckReport, err
 	good := map[FileNum]int64{newest: end}
 	// From the newest file on, so that each is known before it is read.
 	for i := len(nums) - 1; i >= 0; i-- {
+		if newest > 0 && nums[i] > newest {
+			continue
+		}
 		b, err := readFile(fsys, filePath(dir, nums[i]))
 		if err != nil {
 			return r, err

@@ -134,8 +134,8 @@ func (h *Collection) Bulk(ctx context.Context, o BulkOptions) (*Bulk, error) {
 			return err
 		}
 		// What the load replaces is in segments, and no log record of it is left
-		// that a replay would take for newer.
-		if err := e.seal(ctx, func(o *collection) bool { return o == c }); err != nil {
+		// that a replay would take for newer: nor one of a delete that found nothing.
+		if err := e.sealAndRotate(ctx, func(o *collection) bool { return o == c }, true); err != nil {
 			b.end()
 			return err
 		}

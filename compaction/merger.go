@@ -17,6 +17,7 @@ type Input struct {
 	Routing        uint32            // that its postings are read with
 	Postings       *segment.Postings // nil: flat
 	Representation codec.Plane       // the best plane that it stores
+	Indexes        []segment.Index   // that can be copied
 }
 
 // Target is how the merged segment encodes its documents.
@@ -49,6 +50,7 @@ func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) err
 	var buf segment.Buffer
 	var copied int64 // tokens
 	centroids := centroidsOf(in, t)
+	b.CopyFrom(in.Indexes, r.Len())
 	for ord := range r.Len() {
 		if in.Live != nil && !in.Live.Get(ord) {
 			continue
@@ -60,7 +62,7 @@ func mergeInput(ctx context.Context, in Input, b *segment.Builder, t Target) err
 		if err != nil {
 			return err
 		}
-		d := segment.Document{Num: r.Num(ord), ID: r.ExternalID(ord), Seq: r.Seq(ord)}
+		d := segment.Document{Num: r.Num(ord), ID: r.ExternalID(ord), Seq: r.Seq(ord), From: ord}
 		if d.Text, d.HasText, err = r.Text(ord); err != nil {
 			return err
 		}

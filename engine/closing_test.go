@@ -154,7 +154,12 @@ var besideClose = map[string]struct {
 	"Collection.DropAttributeIndexes": {true, func(b *beside) error {
 		return errors.Join(b.col.IndexAttributes(ctx, "n"), b.col.DropAttributeIndexes(ctx, "n"))
 	}},
-	"Collection.Encoder": {false, func(b *beside) error { b.col.Encoder(); return nil }},
+	"Collection.DropTextIndex": {true, func(b *beside) error {
+		return errors.Join(b.col.IndexText(ctx, engine.AnalyzerPlain), b.col.DropTextIndex(ctx))
+	}},
+	"Collection.IndexText": {true, func(b *beside) error { return b.col.IndexText(ctx, engine.AnalyzerEnglish) }},
+	"Collection.TextIndex": {true, func(b *beside) error { _, err := b.col.TextIndex(); return err }},
+	"Collection.Encoder":   {false, func(b *beside) error { b.col.Encoder(); return nil }},
 	"Collection.ExportSegment": {true, func(b *beside) error {
 		segs, err := b.col.Segments()
 		if err == nil {

@@ -37,7 +37,7 @@ type collection struct {
 	id     uint32
 	name   string
 	config collectionRecord // as created; never changes
-	// indexes are the attribute indexes declared; replaced under Engine.pub.
+	// indexes are those declared; replaced under Engine.pub.
 	indexes atomic.Pointer[[]segment.IndexSpec]
 
 	record collectionRecord // as stored; guarded by Engine.pub, or by opening while at rest
@@ -123,6 +123,11 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	if _, err := codec.ParseProfile(r.Profile); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	a, err := cfg.analyzer()
+	if err != nil {
+		return nil, err
+	}
+	r.indexText(a)
 	if cfg.Profile.PLAIDBits() > 0 {
 		return nil, fmt.Errorf("%w: a collection of profile %s is made by ImportPLAID", ErrInvalid, r.Profile)
 	}
@@ -199,7 +204,7 @@ func (e *Engine) writeCollection(s *storeState, r *collectionRecord, more func(*
 
 func newCollection(e *Engine, r collectionRecord) *collection {
 	config := r
-	config.Segments = nil // those of the record count
+	config.Segments, config.Indexes = nil, nil // those of the record count
 	c := &collection{engine: e, id: r.ID, name: r.Name, config: config, record: r, nextNum: r.NextNum}
 	c.setDeclared(r.Indexes)
 	c.calibration.Store(r.Calibration)

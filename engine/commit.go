@@ -331,7 +331,11 @@ func (p *pending) encode() error {
 		if err != nil {
 			return fmt.Errorf("document %q: %w", o.id, err)
 		}
-		p.docs = append(p.docs, &memDoc{op: o, enc: encoded})
+		d := &memDoc{op: o, enc: encoded}
+		if spec, ok := textSpec(p.col.declared()); ok {
+			d.terms = countTerms(spec.Analyzer, o.text)
+		}
+		p.docs = append(p.docs, d)
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func (d *dumper) attributes(r *segment.Reader) error {
 		fmt.Fprintln(d.w, "no attribute indexes")
 	}
 	for _, id := range s.Indexes {
-		x, err := r.LoadAttributeIndex(id)
+		x, err := r.LoadIndex(id)
 		if err != nil {
 			fmt.Fprintln(d.w, "BAD:", err)
 			continue

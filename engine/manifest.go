@@ -48,7 +48,7 @@ type collectionRecord struct {
 	TrainedNum segment.DocNum  `json:"trained_num,omitempty"`
 	Segments   []segmentRecord `json:"segments"`
 	Loads      []loadRecord    `json:"loads,omitempty"` // the last ones, by their last step
-	// Indexes are the attribute indexes declared, NextIndex the last id given out.
+	// Indexes are the indexes declared, NextIndex the last id given out.
 	Indexes   []segment.IndexSpec `json:"indexes,omitempty"`
 	NextIndex uint32              `json:"next_index,omitempty"`
 	// RecallTarget is asked for, Calibration what was found the last time.
@@ -66,9 +66,9 @@ type segmentRecord struct {
 	// and Routing extend them; 0: these.
 	CodedAs  uint32 `json:"coded_as,omitempty"`
 	PostedAs uint32 `json:"posted_as,omitempty"`
-	// Indexes are the attribute indexes that it has, by id.
+	// Indexes are those that it has, by id.
 	Indexes []uint32 `json:"indexes,omitempty"`
-	// mayIndex: its collection has had attribute indexes; not stored.
+	// mayIndex: its collection has had indexes; not stored.
 	mayIndex bool
 	// What Info tells of a collection that is not open: documents, tokens and
 	// bytes of the segment, and how many of the former the delete set holds.
@@ -162,6 +162,13 @@ func decodeState(b []byte) (s storeState, err error) {
 
 func decodeCollection(b []byte) (r collectionRecord, err error) {
 	err = decodeJSON(collectionMagic, "collection record", b, &r)
+	for _, x := range r.Indexes {
+		if err == nil && x.Analyzer != "" {
+			if bad := x.Analyzer.Validate(); bad != nil {
+				err = &segment.CorruptionError{Where: "collection record", Err: bad}
+			}
+		}
+	}
 	return r, err
 }
 

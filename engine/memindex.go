@@ -28,7 +28,7 @@ const (
 func newMemIndexes(specs []segment.IndexSpec) []memIndex {
 	out := make([]memIndex, 0, len(specs))
 	for _, s := range specs {
-		if p, err := attribute.ParsePath(s.Path); err == nil { // it was parsed when it was declared
+		if p, err := attribute.ParsePath(s.Path); s.Analyzer == "" && err == nil { // it was parsed when it was declared
 			out = append(out, memIndex{path: p})
 		}
 	}
@@ -76,14 +76,22 @@ func (x *memIndex) Select(t *attribute.Test, must, may *segment.Bitset) {
 	}
 }
 
-// declare makes the buffer keep the attributes of indexes, those of the documents
-// that it has included. The caller holds Engine.mu and publishes afterwards.
+// declare makes the buffer keep what indexes are of, that of the documents that it
+// has included. The caller holds Engine.mu and publishes afterwards.
 func (m *memtable) declare(specs []segment.IndexSpec) {
 	m.indexes = newMemIndexes(specs)
 	for i := range m.indexes {
 		for _, d := range m.docs {
 			m.indexes[i].add(d.op.attrs)
 		}
+	}
+	terms := newMemTerms(specs)
+	if terms != nil && m.terms != nil && terms.spec == m.terms.spec {
+		return
+	}
+	m.terms = terms
+	for _, d := range m.docs {
+		m.terms.add(d)
 	}
 }
 
@@ -100,7 +108,7 @@ func (v *memView) AttributeIndex(path string) filter.Index {
 // AttributeIndex returns the segment's index of an attribute.
 func (s segView) AttributeIndex(path string) filter.Index {
 	for _, x := range s.indexes {
-		if x.Path() == path {
+		if x, ok := x.(*segment.AttributeIndex); ok && x.Path() == path {
 			return x
 		}
 	}

@@ -25,6 +25,7 @@ type memtable struct {
 	tokens int64          // of all documents
 	// indexes keep the attributes that the collection has indexes of.
 	indexes []memIndex
+	terms   *memTerms // nil without a text index
 	// deadTokens are of the dead ones.
 	deadTokens int64
 
@@ -37,10 +38,12 @@ type memDoc struct {
 	op  *op
 	seq uint64
 	enc *codec.Encoded
+	// terms of its text, until they are in a memTerms; nil: to be counted.
+	terms *docTerms
 }
 
 func newMemtable(s *space, indexes []segment.IndexSpec) *memtable {
-	return &memtable{space: s, byID: map[string]int{}, postings: map[uint32][]uint16{}, indexes: newMemIndexes(indexes)}
+	return &memtable{space: s, byID: map[string]int{}, postings: map[uint32][]uint16{}, indexes: newMemIndexes(indexes), terms: newMemTerms(indexes)}
 }
 
 // add appends a document; the caller has killed its predecessor.
@@ -54,6 +57,7 @@ func (m *memtable) add(d *memDoc) {
 	for i := range m.indexes {
 		m.indexes[i].add(d.op.attrs)
 	}
+	m.terms.add(d)
 	if m.space.coded() {
 		m.mu.Lock()
 		for _, c := range d.enc.Centroids {
@@ -71,7 +75,7 @@ func (m *memtable) view() *memView {
 	return &memView{
 		mt: m, docs: m.docs[:len(m.docs):len(m.docs)], live: m.liveBits(),
 		liveDocs: len(m.byID), liveTokens: m.tokens - m.deadTokens, bytes: m.bytes,
-		indexes: slices.Clone(m.indexes),
+		indexes: slices.Clone(m.indexes), terms: m.terms.view(),
 	}
 }
 
@@ -127,6 +131,7 @@ type memView struct {
 	liveTokens int64
 	bytes      int64
 	indexes    []memIndex
+	terms      *termsView // nil without a text index
 }
 
 var _ query.Source = (*memView)(nil)

@@ -21,7 +21,7 @@ func (o obsolete) span() segment.KeyRange {
 	case o.routing != 0:
 		return segment.PostingsSpan(o.id, o.routing)
 	case o.index != 0:
-		return segment.AttributeIndexSpan(o.id, o.index)
+		return segment.IndexSpan(o.id, o.index)
 	}
 	return segment.Span(o.id)
 }

@@ -213,6 +213,10 @@ type CollectionConfig struct {
 	// RecallTarget is the candidate recall@10 that the default effort is calibrated
 	// to reach. Default: DefaultRecallTarget.
 	RecallTarget float64
+	// TextIndex is the analyzer of the index of the documents' text that searches by
+	// BM25 read, or AnalyzerNone. Unlike the rest it can change later: IndexText,
+	// DropTextIndex. Default: AnalyzerEnglish with an Encoder, else AnalyzerNone.
+	TextIndex Analyzer
 	// Encoder turns text into vectors. Its name and fingerprint are recorded;
 	// it is not owned: the caller closes it after the store. Optional.
 	Encoder encoder.Encoder

@@ -113,6 +113,7 @@ func (e *Engine) plaidCollection(ctx context.Context, name string, x *plaid.Inde
 	if enc != nil {
 		m := modelOf(enc)
 		r.Model = &m
+		r.indexText(AnalyzerEnglish) // as in CollectionConfig
 		if dim := enc.Info().Dim; dim != p.Dim {
 			return nil, fmt.Errorf("%w: the index has dimension %d, the model %d", ErrDimension, p.Dim, dim)
 		}

@@ -276,7 +276,7 @@ func (e *Engine) openSegment(id segment.ID, as versions, s *space, indexes []uin
 		bytes += v.postings.MemoryBytes()
 	}
 	for _, id := range indexes {
-		x, err := r.LoadAttributeIndex(id)
+		x, err := r.LoadIndex(id)
 		if err != nil {
 			return nil, err
 		}
@@ -333,7 +333,7 @@ func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segment
 		}
 		var indexes []uint32
 		if s.mayIndex {
-			if indexes, err = segment.ListAttributeIndexes(e.db, id); err != nil {
+			if indexes, err = segment.ListIndexes(e.db, id); err != nil {
 				return err
 			}
 		}

@@ -188,7 +188,7 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 	if broken == nil {
 		want := segment.Contents{Cells: cells, Postings: s.postings, Stale: r.stale(rec)}
 		for _, id := range rec.Indexes {
-			x, err := reader.LoadAttributeIndex(id)
+			x, err := reader.LoadIndex(id)
 			if err != nil {
 				broken = err
 				break
@@ -209,13 +209,13 @@ func (r *repair) scanSegment(ctx context.Context, c *repairCollection, rec segme
 
 // stale are the postings and attribute indexes that a segment has and does not use.
 func (r *repair) stale(rec segmentRecord) (out []segment.KeyRange) {
-	indexes, err := segment.ListAttributeIndexes(r.db, rec.ID)
+	indexes, err := segment.ListIndexes(r.db, rec.ID)
 	if err != nil {
 		return nil // Verify finds it too
 	}
 	for _, id := range indexes {
 		if !slices.Contains(rec.Indexes, id) {
-			out = append(out, segment.AttributeIndexSpan(rec.ID, id))
+			out = append(out, segment.IndexSpan(rec.ID, id))
 		}
 	}
 	routings, err := segment.ListPostings(r.db, rec.ID)

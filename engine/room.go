@@ -310,10 +310,11 @@ func (c *collection) countBuffers() {
 // structures, and its entry in the map of ids.
 const docOverhead = 512
 
-// memory is what an encoded document takes in a buffer.
+// memory is what an encoded document takes in a buffer. The entries of a text index
+// are counted as once more the text.
 func (d *memDoc) memory() int64 {
 	e := d.enc
-	return int64(d.op.bytes()) + docOverhead +
+	return int64(d.op.bytes()) + docOverhead + int64(len(d.op.text)) +
 		int64(len(e.Codes)+len(e.A)+len(e.B)+len(e.C)+len(e.Raw)+len(e.PLAID)+len(e.Norms)+4*len(e.Centroids)+2*len(e.Centroids))
 }
 
@@ -324,7 +325,7 @@ func memoryOf(d *Document, dim int, retainRaw bool) int64 {
 	if retainRaw {
 		token += 2 * dim
 	}
-	return int64(len(d.ID)+len(d.Text)+len(d.Attributes)) + opOverhead + docOverhead + int64(d.Vectors.Len())*int64(token)
+	return int64(len(d.ID)+2*len(d.Text)+len(d.Attributes)) + opOverhead + docOverhead + int64(d.Vectors.Len())*int64(token)
 }
 
 // deleteMemory is what a delete takes on its way to the log.

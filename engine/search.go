@@ -64,9 +64,13 @@ func ParseEffort(s string) (Effort, error) { return query.ParseEffort(s) }
 // SearchRequest is one search: a query as text or as token vectors, and how to
 // answer it. Zero values are defaults.
 type SearchRequest struct {
+	// Mode says what the search goes by. All but the default need Text and a text
+	// index (CollectionConfig.TextIndex). Default: ModeLateInteraction.
+	Mode Mode
 	// Text is encoded on the query side by the collection's encoder.
 	Text string
-	// Vectors are the query's token vectors, [tokens][dim], instead of Text.
+	// Vectors are the query's token vectors, [tokens][dim], instead of Text; with
+	// ModeRerank and ModeHybrid instead of encoding it.
 	Vectors Matrix
 	// Weights says how much each of Vectors counts in the score, from 0 on.
 	// Default: 1 each. With Text, the encoder gives them.
@@ -81,7 +85,15 @@ type SearchRequest struct {
 	// NCandidates the number of documents scored on plane A, and NFullScores that
 	// of documents scored in the last tier. Default: as Effort says. Who raises
 	// NProbe raises NCandidates with it: more probes alone can lower recall.
+	//
+	// With ModeRerank, NCandidates is the number of documents that are ranked by
+	// MaxSim (default: 100, at least K), and with ModeHybrid the number by each of
+	// the two scores that are fused (default: 100, at least 3·K).
 	NProbe, NCandidates, NFullScores int
+	// BM25 has the constants of the formula. Default: DefaultBM25.
+	BM25 *BM25
+	// Fusion is ModeHybrid's. Default: by weight; see Fusion.
+	Fusion Fusion
 	// Filter restricts the hits. Default: none.
 	Filter *Filter
 	// GroupBy names an attribute: one hit for each of its values, with its best
@@ -121,7 +133,7 @@ type SearchResult struct {
 type Hit struct {
 	Rank       int
 	ID         string
-	Score      float32 // MaxSim: the sum over the query's tokens, weighted
+	Score      float32 // MaxSim: the sum over the query's tokens, weighted; else see Mode
 	Text       string
 	Attributes json.RawMessage
 	Explain    *Explain
@@ -131,9 +143,10 @@ type Hit struct {
 	Passages []Hit
 }
 
-// Search finds the documents with the greatest MaxSim to a query, over one
-// version of the collection. Equal scores are in the order of their ids. It
-// returns min(K, matching documents) hits or an error.
+// Search finds the documents with the greatest scores for a query, by MaxSim or as
+// Mode says, over one version of the collection. Equal scores are in the order of
+// their ids. It returns min(K, matching documents) hits or an error; by BM25, the
+// documents without a term of the query do not match.
 func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResult, error) {
 	start := time.Now()
 	e := h.c.engine
@@ -160,9 +173,18 @@ func (h *Collection) Search(ctx context.Context, req SearchRequest) (*SearchResu
 	defer h.c.release(v)
 	srcs := v.sources()
 	sources, documents := searched(srcs)
+	terms, err := h.termQuery(ctx, &req, srcs)
+	if err != nil {
+		return nil, err
+	}
 	s := e.searchers.Get().(*query.Searcher)
 	defer e.searchers.Put(s)
-	r, err := s.Search(ctx, q, sources, req.params(h.c.rung()))
+	var r *query.Result
+	if p := req.params(h.c.rung()); terms != nil {
+		r, err = s.SearchTerms(ctx, req.Mode, q, terms, sources, p)
+	} else {
+		r, err = s.Search(ctx, q, sources, p)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -203,16 +225,21 @@ func (req *SearchRequest) params(rung int) query.Params {
 	return query.Params{
 		K: req.K, Effort: req.Effort, Rung: rung, Exact: req.Exact, NProbe: req.NProbe, NA: req.NCandidates, NFullScores: req.NFullScores,
 		Filter: req.Filter, Explain: req.Explain, GroupBy: req.GroupBy, GroupSize: req.GroupSize,
+		Fusion: req.Fusion,
 	}
 }
 
-// query prepares the request's query, encoding its text if need be.
+// query prepares the request's query, encoding its text if need be: nil for a search
+// by words alone.
 func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Query, []string, error) {
 	if err := h.checkQuery(req); err != nil {
 		return nil, nil, err
 	}
+	if req.Mode == ModeBM25 {
+		return nil, nil, nil
+	}
 	given := encoder.Query{Vectors: req.Vectors, Weights: req.Weights}
-	if req.Text != "" {
+	if req.encodes() {
 		encoded, err := encodeQueries(ctx, h.enc, []string{req.Text})
 		if err != nil {
 			return nil, nil, err
@@ -225,17 +252,25 @@ func (h *Collection) query(ctx context.Context, req *SearchRequest) (*codec.Quer
 
 // checkQuery checks that a request has a query of one kind.
 func (h *Collection) checkQuery(req *SearchRequest) error {
+	if err := h.checkMode(req); err != nil {
+		return err
+	}
 	switch {
-	case req.Text != "" && len(req.Vectors.Data) > 0:
+	case req.Mode == ModeLateInteraction && req.Text != "" && len(req.Vectors.Data) > 0:
 		return fmt.Errorf("%w: a search takes Text or Vectors, not both", ErrInvalid)
-	case req.Text != "" && len(req.Weights) > 0:
+	case len(req.Vectors.Data) == 0 && len(req.Weights) > 0:
 		return fmt.Errorf("%w: Weights belong to Vectors; the encoder weighs Text", ErrInvalid)
 	case req.Text == "" && len(req.Vectors.Data) == 0:
 		return fmt.Errorf("%w: a search needs Text or Vectors", ErrInvalid)
-	case req.Text != "" && h.enc == nil:
+	case req.encodes() && h.enc == nil:
 		return fmt.Errorf("%w: open collection %q with WithEncoder, or search by Vectors", ErrNoEncoder, h.c.name)
 	}
 	return nil
+}
+
+// encodes reports whether the request's text is to be encoded.
+func (req *SearchRequest) encodes() bool {
+	return req.Text != "" && len(req.Vectors.Data) == 0 && req.Mode != ModeBM25
 }
 
 func (h *Collection) newQuery(q *encoder.Query) (*codec.Query, error) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,14 +52,7 @@ func (h *Collection) SearchBatch(ctx context.Context, reqs []SearchRequest) ([]*
 	defer h.c.release(v)
 	srcs := v.sources()
 	sources, documents := searched(srcs)
-	params := make([]query.Params, len(reqs))
-	searchers := make([]*query.Searcher, len(reqs))
-	for i := range reqs {
-		params[i] = reqs[i].params(h.c.rung())
-		searchers[i] = e.searchers.Get().(*query.Searcher)
-		defer e.searchers.Put(searchers[i])
-	}
-	found, err := query.SearchBatch(ctx, searchers, queries, sources, params)
+	found, err := h.searchAll(ctx, reqs, queries, srcs, sources)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +73,45 @@ func (h *Collection) SearchBatch(ctx context.Context, reqs []SearchRequest) ([]*
 	return out, nil
 }
 
+// searchAll makes the searches of a batch: those by MaxSim together, those by words
+// one after the other.
+func (h *Collection) searchAll(ctx context.Context, reqs []SearchRequest, queries []*codec.Query, srcs []source, sources []query.Source) ([]*query.Result, error) {
+	e := h.c.engine
+	found := make([]*query.Result, len(reqs))
+	var which []int // by MaxSim
+	var late []*codec.Query
+	var params []query.Params
+	var searchers []*query.Searcher
+	defer func() {
+		for _, s := range searchers {
+			e.searchers.Put(s)
+		}
+	}()
+	for i := range reqs {
+		s := e.searchers.Get().(*query.Searcher)
+		searchers = append(searchers, s)
+		p := reqs[i].params(h.c.rung())
+		terms, err := h.termQuery(ctx, &reqs[i], srcs)
+		if terms != nil {
+			found[i], err = s.SearchTerms(ctx, reqs[i].Mode, queries[i], terms, sources, p)
+		}
+		if err != nil {
+			return nil, &query.BatchError{Search: i, Err: err}
+		}
+		if terms == nil {
+			which, late, params = append(which, i), append(late, queries[i]), append(params, p)
+		}
+	}
+	results, err := query.SearchBatch(ctx, searchers, late, sources, params)
+	if one := (*query.BatchError)(nil); errors.As(err, &one) {
+		one.Search = which[one.Search]
+	}
+	for i, r := range results {
+		found[which[i]] = r
+	}
+	return found, err
+}
+
 // queries prepares the queries of a batch; their texts are encoded together.
 func (h *Collection) queries(ctx context.Context, reqs []SearchRequest) ([]*codec.Query, [][]string, error) {
 	var texts []string
@@ -86,7 +119,7 @@ func (h *Collection) queries(ctx context.Context, reqs []SearchRequest) ([]*code
 		if err := h.checkQuery(&reqs[i]); err != nil {
 			return nil, nil, fmt.Errorf("search %d of the batch: %w", i, err)
 		}
-		if reqs[i].Text != "" {
+		if reqs[i].encodes() {
 			texts = append(texts, reqs[i].Text)
 		}
 	}
@@ -99,8 +132,11 @@ func (h *Collection) queries(ctx context.Context, reqs []SearchRequest) ([]*code
 	}
 	out, tokens := make([]*codec.Query, len(reqs)), make([][]string, len(reqs))
 	for i := range reqs {
+		if reqs[i].Mode == ModeBM25 {
+			continue
+		}
 		given := encoder.Query{Vectors: reqs[i].Vectors, Weights: reqs[i].Weights}
-		if reqs[i].Text != "" {
+		if reqs[i].encodes() {
 			given, encoded = encoded[0], encoded[1:]
 		}
 		var err error

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sort"
 	"sync/atomic"
 
@@ -31,7 +32,7 @@ type segView struct {
 	live     *segment.Bitset   // nil: all live
 	space    *space            // that it is in
 	postings *segment.Postings // of that space, nil while flat
-	indexes  []*segment.AttributeIndex
+	indexes  []segment.Index
 }
 
 var _ query.Source = segView{}
@@ -54,7 +55,7 @@ func (s segView) Postings() query.Lister {
 func (s segView) input() compaction.Input {
 	return compaction.Input{
 		Reader: s.Reader, Live: s.live, Codebook: s.space.codebook, Routing: s.space.routingID(),
-		Postings: s.postings, Representation: s.space.representation(),
+		Postings: s.postings, Representation: s.space.representation(), Indexes: s.indexes,
 	}
 }
 
@@ -101,6 +102,7 @@ type segHandle struct {
 	savedDeletes uint64
 	saved        *segment.Bitset
 	dead         deadCount
+	made         madeTerms
 }
 
 // leave notes that the collection has no use for the segment any more: it goes
@@ -136,6 +138,7 @@ type source interface {
 	isLive(ord int) bool
 	Num(ord int) segment.DocNum
 	textBytes(ord int) int
+	termIndex(ctx context.Context, spec segment.IndexSpec) (query.TermIndex, error)
 }
 
 // sources lists the segments, then the buffers: ascending document numbers.

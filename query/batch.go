@@ -50,7 +50,16 @@ func SearchBatch(ctx context.Context, searchers []*Searcher, queries []*codec.Qu
 	return out, nil
 }
 
-func batchError(i int, err error) error { return fmt.Errorf("search %d of the batch: %w", i, err) }
+// BatchError is the error of one search of a batch.
+type BatchError struct {
+	Search int
+	Err    error
+}
+
+func (e *BatchError) Error() string { return fmt.Sprintf("search %d of the batch: %v", e.Search, e.Err) }
+func (e *BatchError) Unwrap() error { return e.Err }
+
+func batchError(i int, err error) error { return &BatchError{i, err} }
 
 // batch is several searches on their way.
 type batch struct {

@@ -62,6 +62,8 @@ type Params struct {
 	// groups of their own. Default: none; GroupSize 3.
 	GroupBy   string
 	GroupSize int
+	// Fusion is Hybrid's.
+	Fusion Fusion
 }
 
 // Limits of a search.

@@ -11,7 +11,7 @@ import (
 )
 
 // Stage names, in the order of a search. Every table and metric uses them.
-var Stages = []string{"encode", "filter", "centroids", "postings", "select", "plane_a", "plane_b", "plane_c", "raw", "plaid", "fetch"}
+var Stages = []string{"encode", "filter", "bm25", "centroids", "postings", "select", "plane_a", "plane_b", "plane_c", "raw", "plaid", "fuse", "fetch"}
 
 // StageTime is the time that a stage took.
 type StageTime struct {
@@ -46,11 +46,13 @@ type Hit struct {
 
 // Explain tells for each query token which document token matched it best,
 // their similarity, and its weight. The score is the sum of similarity times
-// weight.
+// weight. Of a search by words, it tells which terms the document has; the BM25 score
+// is the sum of theirs.
 type Explain struct {
-	Tokens  []int32   `json:"tokens"`
-	Sims    []float32 `json:"sims"`
-	Weights []float32 `json:"weights"`
+	Tokens  []int32     `json:"tokens"`
+	Sims    []float32   `json:"sims"`
+	Weights []float32   `json:"weights"`
+	Terms   []TermMatch `json:"terms,omitempty"`
 }
 
 // Searcher holds the scratch memory of searches. It is used by one goroutine at
@@ -71,6 +73,7 @@ type Searcher struct {
 
 	selected [segment.BufferedViews][]uint32 // tokens of documents in hand
 	plane    codec.Plane                     // decides the scores
+	terms    termScorer
 	rank     ranking
 	p        Params
 }
@@ -91,28 +94,8 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 	}
 	s.stage("filter")
 	s.scorer.Reset(q, nil)
-	p = s.p
-	want := p.K
-	for {
-		found, err := s.find(ctx, q, want)
-		if err != nil {
-			return nil, err
-		}
-		if p.GroupBy == "" {
-			s.hits(found[:min(p.K, len(found))])
-			break
-		}
-		groups, err := s.group(found)
-		if err != nil {
-			return nil, err
-		}
-		// Fewer groups than asked for, and there are more documents: look deeper.
-		if len(groups) >= p.K || len(found) < want || len(found) >= s.matches {
-			s.res.Hits = groups
-			break
-		}
-		want *= 4
-		s.p.NFullScores, s.p.NA = max(s.p.NFullScores, want), max(s.p.NA, 2*want)
+	if err := s.answer(func(want int) ([]candidate, error) { return s.find(ctx, q, want) }); err != nil {
+		return nil, err
 	}
 	if p.Explain {
 		if err := s.explain(q, s.res.Hits); err != nil {
@@ -120,6 +103,33 @@ func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source,
 		}
 	}
 	return s.res, nil
+}
+
+// answer makes hits of what find returns: at least so many of the best documents, in
+// order, where there are that many.
+func (s *Searcher) answer(find func(want int) ([]candidate, error)) error {
+	want := s.p.K
+	for {
+		found, err := find(want)
+		if err != nil {
+			return err
+		}
+		if s.p.GroupBy == "" {
+			s.hits(found[:min(s.p.K, len(found))])
+			return nil
+		}
+		groups, err := s.group(found)
+		if err != nil {
+			return err
+		}
+		// Fewer groups than asked for, and there are more documents: look deeper.
+		if len(groups) >= s.p.K || len(found) < want || len(found) >= s.matches {
+			s.res.Hits = groups
+			return nil
+		}
+		want *= 4
+		s.p.NFullScores, s.p.NA = max(s.p.NFullScores, want), max(s.p.NA, 2*want)
+	}
 }
 
 // begin prepares for a search; forget ends it.

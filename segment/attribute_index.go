@@ -8,8 +8,6 @@ import (
 	"math"
 	"sort"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/colbertdb-go/colbertdb/internal/attribute"
 	"github.com/colbertdb-go/colbertdb/internal/envelope"
 )
@@ -30,13 +28,6 @@ const (
 	maxDocValues  = 256
 	maxValueBytes = 256
 )
-
-// IndexSpec declares an attribute index of a collection. Ids are not used twice
-// in a collection.
-type IndexSpec struct {
-	ID   uint32 `json:"id"`
-	Path string `json:"path"`
-}
 
 // indexMeta is the header of a stored index.
 type indexMeta struct {
@@ -136,6 +127,10 @@ func (x *AttributeIndex) Values() int {
 }
 func (x *AttributeIndex) Bytes() int64 { return x.meta.Bytes }
 
+func (x *AttributeIndex) spec() IndexSpec { return IndexSpec{ID: x.meta.ID, Path: x.meta.Path} }
+func (x *AttributeIndex) header() any     { return *x.meta }
+func (x *AttributeIndex) chunks() int     { return x.meta.Chunks }
+
 // MemoryBytes is about what the index occupies.
 func (x *AttributeIndex) MemoryBytes() int64 {
 	return int64(8*len(x.numbers)+len(x.strings)+4*len(x.ends)+4*len(x.start)+2*len(x.arrays)) + int64(len(x.dense))*(8*bitsetWords+64)
@@ -228,32 +223,18 @@ func (x *AttributeIndex) addRange(op attribute.Op, first, at, after, n int, out 
 	}
 }
 
-// LoadAttributeIndex reads an index of the segment.
-func (r *Reader) LoadAttributeIndex(id uint32) (*AttributeIndex, error) {
-	key := chunkKey(r.meta.ID, colIndex, id, 0)
-	raw, err := getChunk(r.db, key, nil)
-	if err != nil {
-		return nil, err
-	}
+// loadAttributeIndex reads an index whose header is raw.
+func (r *Reader) loadAttributeIndex(id uint32, raw []byte) (*AttributeIndex, error) {
 	m, err := decodeIndexMeta(raw)
 	if err == nil && (m.ID != id || m.Docs != r.Len()) {
 		err = fmt.Errorf("index %d of %d documents, want %d of %d", m.ID, m.Docs, id, r.Len())
 	}
 	if err != nil {
-		return nil, corrupt(describe(key), 0, "%w", err)
+		return nil, corrupt(describe(chunkKey(r.meta.ID, colIndex, id, 0)), 0, "%w", err)
 	}
 	d := &indexDecoder{x: &AttributeIndex{meta: m, start: []uint32{0}, dense: map[int][]uint64{}}}
-	for i := range m.Chunks {
-		key := chunkKey(r.meta.ID, colIndex, id, uint32(i+1))
-		if raw, err = getChunk(r.db, key, raw[:0]); err != nil {
-			return nil, err
-		}
-		if err := d.chunk(raw); err != nil {
-			return nil, corrupt(describe(key), 0, "%w", err)
-		}
-	}
-	if err := d.finish(); err != nil {
-		return nil, corrupt(describe(key), 0, "%w", err)
+	if err := r.indexChunks(id, m.Chunks, d.chunk, d.finish); err != nil {
+		return nil, err
 	}
 	return d.x, nil
 }
@@ -271,15 +252,10 @@ type indexDecoder struct {
 func (d *indexDecoder) chunk(b []byte) error {
 	var key []byte
 	for len(b) > 0 {
-		shared, rest, b1, err := twoUvarints(b)
-		if err != nil {
-			return err
+		var err error
+		if key, b, err = keyAfter(b, key, maxValueBytes+1); err != nil {
+			return fmt.Errorf("list %d: %w", d.lists, err)
 		}
-		if shared > uint64(len(key)) || rest > uint64(len(b1)) || rest > maxValueBytes+1 {
-			return fmt.Errorf("key %d shares %d bytes of %d and has %d more", d.lists, shared, len(key), rest)
-		}
-		key = append(key[:shared:shared], b1[:rest]...)
-		b = b1[rest:]
 		card, n := binary.Uvarint(b)
 		if n <= 0 || card == 0 || card > uint64(d.x.meta.Docs) {
 			return fmt.Errorf("list %d has %d of %d documents", d.lists, card, d.x.meta.Docs)
@@ -292,18 +268,6 @@ func (d *indexDecoder) chunk(b []byte) error {
 		}
 	}
 	return nil
-}
-
-func twoUvarints(b []byte) (x, y uint64, rest []byte, err error) {
-	x, n := binary.Uvarint(b)
-	if n > 0 {
-		var m int
-		y, m = binary.Uvarint(b[n:])
-		if m > 0 {
-			return x, y, b[n+m:], nil
-		}
-	}
-	return 0, 0, nil, fmt.Errorf("cut short")
 }
 
 func (d *indexDecoder) key(key []byte) error {
@@ -375,10 +339,4 @@ func (d *indexDecoder) finish() error {
 		return fmt.Errorf("%d values and %d postings, the header says %d and %d", d.lists, d.postings, m.Values, m.Postings)
 	}
 	return nil
-}
-
-// ListAttributeIndexes returns the ids of the indexes that a segment has in the
-// store.
-func ListAttributeIndexes(db *pebble.DB, id ID) ([]uint32, error) {
-	return listVersions(db, id, colIndex)
 }

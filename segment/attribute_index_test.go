@@ -65,14 +65,14 @@ func attributeFixture(t testing.TB, n int, seed uint64) *fixture {
 	return f
 }
 
-func loadIndexes(t testing.TB, r *segment.Reader) (out []*segment.AttributeIndex) {
+func loadIndexes(t testing.TB, r *segment.Reader) (out []segment.Index) {
 	t.Helper()
-	ids, err := segment.ListAttributeIndexes(readerDB[r], r.Meta().ID)
+	ids, err := segment.ListIndexes(readerDB[r], r.Meta().ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		x, err := r.LoadAttributeIndex(id)
+		x, err := r.LoadIndex(id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,8 @@ func TestAttributeIndexSelects(t *testing.T) {
 		str("5"), str("49999"), str("zz"), str(strings.Repeat("x", 256)), {Kind: attribute.Null}, {Kind: attribute.True}, {Kind: attribute.False},
 	}
 	oddSeen := 0
-	for _, x := range indexes {
+	for _, any := range indexes {
+		x := any.(*segment.AttributeIndex)
 		path, err := attribute.ParsePath(x.Path())
 		if err != nil {
 			t.Fatal(err)
@@ -167,7 +168,7 @@ func TestAttributeIndexBuiltLater(t *testing.T) {
 	db2, fs2 := openMem(t)
 	f.build(t, db2, fs2, 21)
 	reader := openReader(t, db2, 21)
-	paths, err := reader.BuildAttributeIndexes(ctx, indexSpecs, fs2, "aside")
+	paths, err := reader.BuildIndexes(ctx, indexSpecs, fs2, "aside")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestAttributeIndexBuiltLater(t *testing.T) {
 	}
 	n := 0
 	for _, s := range indexSpecs {
-		for key, value := range dump(t, db2, segment.AttributeIndexSpan(21, s.ID)) {
+		for key, value := range dump(t, db2, segment.IndexSpan(21, s.ID)) {
 			n++
 			if !bytes.Equal(want[key], value) {
 				t.Errorf("%q differs", key)
@@ -200,9 +201,9 @@ func TestAttributeIndexDamage(t *testing.T) {
 	f.build(t, db, fs, 31)
 	reader := openReader(t, db, 31)
 	check := func() error {
-		var all []*segment.AttributeIndex
+		var all []segment.Index
 		for _, id := range []uint32{2, 4} {
-			x, err := reader.LoadAttributeIndex(id)
+			x, err := reader.LoadIndex(id)
 			if err != nil {
 				return err
 			}
@@ -213,7 +214,7 @@ func TestAttributeIndexDamage(t *testing.T) {
 	if err := check(); err != nil {
 		t.Fatal(err)
 	}
-	good := dump(t, db, segment.AttributeIndexSpan(31, 2))
+	good := dump(t, db, segment.IndexSpan(31, 2))
 	set := func(key string, value []byte) {
 		if err := db.Set([]byte(key), value, nil); err != nil {
 			t.Fatal(err)
@@ -234,13 +235,13 @@ func TestAttributeIndexDamage(t *testing.T) {
 	other.cfg.Indexes = f.cfg.Indexes
 	db2, fs2 := openMem(t)
 	other.build(t, db2, fs2, 31)
-	for key, value := range dump(t, db2, segment.AttributeIndexSpan(31, 2)) {
+	for key, value := range dump(t, db2, segment.IndexSpan(31, 2)) {
 		set(key, value)
 	}
-	if err := check(); !errors.Is(err, segment.ErrCorruption) || !strings.Contains(err.Error(), "attributes call for") {
+	if err := check(); !errors.Is(err, segment.ErrCorruption) || !strings.Contains(err.Error(), "documents call for") {
 		t.Errorf("an index of other documents: %v", err)
 	}
-	for key := range dump(t, db, segment.AttributeIndexSpan(31, 2)) {
+	for key := range dump(t, db, segment.IndexSpan(31, 2)) {
 		if err := db.Delete([]byte(key), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +269,7 @@ func TestGoldenAttributeIndex(t *testing.T) {
 	f := goldenAttributes(t)
 	db, fs := openMem(t)
 	f.build(t, db, fs, 258)
-	built := dump(t, db, segment.AttributeIndexSpan(258, 7))
+	built := dump(t, db, segment.IndexSpan(258, 7))
 	if *update {
 		writeGolden(t, path, built)
 	}
@@ -287,7 +288,7 @@ func TestGoldenAttributeIndex(t *testing.T) {
 		}
 	}
 	r := openReader(t, db, 258)
-	x, err := r.LoadAttributeIndex(7)
+	x, err := r.LoadIndex(7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +311,7 @@ true  1: 1
 	if got := b.String(); dropBytes(got) != dropBytes(want) {
 		t.Errorf("read as\n%s\nwant\n%s", got, want)
 	}
-	if err := r.Verify(ctx, segment.Contents{Indexes: []*segment.AttributeIndex{x}}); err != nil {
+	if err := r.Verify(ctx, segment.Contents{Indexes: []segment.Index{x}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -332,7 +333,7 @@ func TestManyAttributeIndexes(t *testing.T) {
 	if len(all) != 32 || len(m.Indexes) != 32 {
 		t.Fatalf("%d indexes, metadata has %d", len(all), len(m.Indexes))
 	}
-	if !slices.IsSortedFunc(all, func(a, b *segment.AttributeIndex) int { return int(a.ID()) - int(b.ID()) }) {
+	if !slices.IsSortedFunc(all, func(a, b segment.Index) int { return int(a.ID()) - int(b.ID()) }) {
 		t.Error("not in the order of ids")
 	}
 	if err := r.Verify(ctx, segment.Contents{Indexes: all}); err != nil {

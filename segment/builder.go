@@ -24,7 +24,7 @@ type Config struct {
 	Codebook     *codec.Codebook // nil: flat
 	Routing      *codec.Routing  // nil: flat
 	CollectionID uint32
-	Indexes      []IndexSpec // of attributes
+	Indexes      []IndexSpec
 }
 
 // Document is one document of a segment.
@@ -36,6 +36,7 @@ type Document struct {
 	Attributes []byte // JSON object, nil without
 	Seq        uint64
 	Encoded    *codec.Encoded
+	From       int // ordinal in the segment of Builder.CopyFrom
 }
 
 // Builder writes one segment as sstables in a folder, for Pebble to ingest.
@@ -50,7 +51,8 @@ type Builder struct {
 	docs  *docTableWriter
 	text  *textWriter
 	posts *PostingsBuilder // nil for a flat segment
-	index []*AttributeIndexBuilder
+	index []indexBuilder
+	from  *copied
 	err   error
 }
 
@@ -145,8 +147,11 @@ func (b *Builder) add(d Document) error {
 		b.meta.Residuals.AddNorms(d.Encoded.Norms, b.cfg.Codebook)
 	}
 	for _, x := range b.index {
-		x.Add(d.Attributes)
+		if !b.from.has(x) {
+			x.add(d.Text, d.Attributes)
+		}
 	}
+	b.from.note(d.From, ordinal)
 	if err := b.text.add(ordinal, d.Text, d.Attributes); err != nil {
 		return err
 	}
@@ -203,8 +208,9 @@ func (b *Builder) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	b.CopyFrom(nil, 0)
 	for _, x := range b.index {
-		if err := x.write(b.column(colIndex)); err != nil {
+		if err := writeIndex(b.column(colIndex), x); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/internal/attribute"
 	"github.com/colbertdb-go/colbertdb/internal/envelope"
+	"github.com/colbertdb-go/colbertdb/internal/lexical"
 )
 
 // The targets hand a decoder bytes behind checksums that are right: a checksum
@@ -256,12 +257,12 @@ func FuzzKeys(f *testing.F) {
 // Whatever the chunks of an attribute index hold, reading them ends in an index
 // of the segment's documents or in an error, in memory that is in proportion.
 func FuzzAttributeIndex(f *testing.F) {
-	b, err := NewAttributeIndexBuilder(IndexSpec{ID: 1, Path: "a"})
+	b, err := newAttributeIndexBuilder(IndexSpec{ID: 1, Path: "a"})
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, a := range []string{`{"a":1}`, `{"a":[-2.5,"go",true]}`, `{"a":null}`, `{}`, `{"a":"gone"}`} {
-		b.Add([]byte(a))
+		b.add("", []byte(a))
 	}
 	m, chunks := b.chunks()
 	for _, c := range chunks {
@@ -288,6 +289,45 @@ func FuzzAttributeIndex(f *testing.F) {
 			for _, v := range []attribute.Value{{Kind: attribute.Number, Num: 1}, {Kind: attribute.String, Str: []byte("go")}, {Kind: attribute.Null}} {
 				test := attribute.NewTest(op, v)
 				d.x.Select(&test, must, may)
+			}
+		}
+	})
+}
+
+func FuzzLexicalIndex(f *testing.F) {
+	b, err := newLexicalIndexBuilder(IndexSpec{ID: 1, Analyzer: lexical.Plain})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, text := range []string{"one two two", "", "two tw twofold one"} {
+		b.add(text, nil)
+	}
+	header, _, chunks := b.stored()
+	m := header.(lexicalMeta)
+	f.Add(chunks[0], chunks[1], m.Docs, m.Terms, m.Postings, m.Length)
+	f.Add([]byte{0, 1}, []byte{0, 1, 'a', 1, 3, 0xff, 0xff, 3}, 2, 1, int64(1), int64(65535))
+	f.Add([]byte{1, 0}, []byte{0, 0, 1, 0}, 2, 1, int64(1), int64(1))
+	f.Fuzz(func(t *testing.T, lengths, lists []byte, docs, terms int, postings, length int64) {
+		_, body, err := envelope.Open((&lexicalMeta{ID: 1, Analyzer: lexical.Plain, Docs: docs, Terms: terms, Postings: postings, Length: length, Chunks: 2}).encode(), lexicalMagic, Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := decodeLexicalMeta(seal(lexicalMagic, body))
+		if err != nil || docs == 0 {
+			return
+		}
+		d := newLexicalDecoder(m)
+		if d.chunk(lengths) != nil || d.chunk(lists) != nil || d.finish() != nil {
+			return
+		}
+		if n := d.x.MemoryBytes(); n > int64(256+16*(len(lengths)+len(lists))) {
+			t.Errorf("%d bytes of memory for %d and %d stored", n, len(lengths), len(lists))
+		}
+		// The lists say the same when they are written again.
+		for i := range d.x.Terms() {
+			list := d.x.list(i, nil)
+			if len(list) != d.x.Count(d.x.term(i)) || !bytes.Equal(appendTermPostings(nil, list), d.x.lists[d.x.start[i]:d.x.start[i+1]]) {
+				t.Errorf("term %q: %v of %d", d.x.term(i), list, d.x.counts[i])
 			}
 		}
 	})

@@ -27,7 +27,7 @@ type DocNum uint64
 //	d/ <segment u64> <version u64>         delete set
 //	s/ <segment u64> <column> <ordinal u32> <token u32>   segment data
 //	s/ <segment u64> P <routing u32> <chunk u32>          its postings, a version
-//	s/ <segment u64> I <index u32> <chunk u32>            an attribute index
+//	s/ <segment u64> I <index u32> <chunk u32>            an index of attributes or terms
 //	z/                                     nothing that lasts: ScratchTables
 const (
 	manifestPrefix   = "m/"
@@ -178,8 +178,8 @@ func PostingsSpan(id ID, routing uint32) KeyRange {
 	return prefixRange(binary.BigEndian.AppendUint32(append(segmentKeys(id), byte(colPostings)), routing))
 }
 
-// AttributeIndexSpan is the range of one of a segment's attribute indexes.
-func AttributeIndexSpan(id ID, index uint32) KeyRange {
+// IndexSpan is the range of one of a segment's indexes.
+func IndexSpan(id ID, index uint32) KeyRange {
 	return prefixRange(binary.BigEndian.AppendUint32(append(segmentKeys(id), byte(colIndex)), index))
 }
 

@@ -123,6 +123,16 @@ func (r *Reader) Attributes(ord int) ([]byte, error) {
 // all, in order, reading each text block once and only where it holds one of them;
 // they are valid during the call.
 func (r *Reader) EachAttributes(ctx context.Context, which *Bitset, f func(ord int, attrs []byte) error) error {
+	return r.eachFields(ctx, which, func(ord int, _, attrs []byte) error { return f(ord, attrs) })
+}
+
+// EachText calls f with the text of every document in order, "" where there is none.
+func (r *Reader) EachText(ctx context.Context, f func(ord int, text string) error) error {
+	return r.eachFields(ctx, nil, func(ord int, text, _ []byte) error { return f(ord, string(text)) })
+}
+
+// eachFields is EachAttributes with the text.
+func (r *Reader) eachFields(ctx context.Context, which *Bitset, f func(ord int, text, attrs []byte) error) error {
 	for block, first := range r.textStart {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -137,7 +147,7 @@ func (r *Reader) EachAttributes(ctx context.Context, which *Bitset, f func(ord i
 		for ord := int(first); ord < r.blockEnd(block); ord++ {
 			n, m := r.docs.textLen[ord], r.docs.attrLen[ord]
 			if which == nil || which.Get(ord) {
-				if err := f(ord, raw[n:n+m]); err != nil {
+				if err := f(ord, raw[:n:n], raw[n:n+m]); err != nil {
 					return err
 				}
 			}

@@ -16,8 +16,8 @@ import (
 // Verify reads every byte of the segment: that each chunk that the metadata and
 // the document table call for is there, whole and of the right size, and no
 // other; that codes are below the number of cells; that text blocks decompress
-// to their length; that posting lists fit the documents; that attribute indexes
-// are what the attributes call for. It returns all that is wrong, joined, each a
+// to their length; that posting lists fit the documents; that indexes are
+// what attributes and text call for. It returns all that is wrong, joined, each a
 // CorruptionError that names column and chunk.
 func (r *Reader) Verify(ctx context.Context, want Contents) (err error) {
 	span := Span(r.meta.ID)
@@ -77,9 +77,9 @@ func (r *Reader) Verify(ctx context.Context, want Contents) (err error) {
 		errs = append(errs, corrupt(fmt.Sprintf("segment %d", r.meta.ID), 0, "%d bytes, metadata says %d", total, r.meta.Bytes))
 	}
 	errs = append(errs, r.verifyPostings(want.Postings))
-	if errors.Join(errs...) == nil { // else the attributes may not be readable
+	if errors.Join(errs...) == nil { // else the documents may not be readable
 		for _, x := range want.Indexes {
-			errs = append(errs, r.verifyIndex(ctx, x))
+			errs = append(errs, r.verifyIndex(ctx, from, x))
 		}
 	}
 	return errors.Join(errs...)
@@ -97,7 +97,7 @@ type Contents struct {
 	From     KeySource
 	Cells    int               // or centroids, that codes are of: Codebook.NumCodes, 0 for a flat segment
 	Postings *Postings         // in use; nil for a flat segment
-	Indexes  []*AttributeIndex // in use, ascending ids
+	Indexes  []Index           // in use, ascending ids
 	Stale    []KeyRange        // of others, which are on their way out
 }
 
@@ -121,7 +121,7 @@ func (r *Reader) chunks(want *Contents) iter.Seq[chunkRef] {
 			case colIndex:
 				more = true
 				for _, x := range want.Indexes {
-					more = more && yieldVersion(yield, c, x.meta.ID, x.meta.Chunks)
+					more = more && yieldVersion(yield, c, x.ID(), x.chunks())
 				}
 			case colPostings:
 				p := want.Postings

@@ -38,22 +38,33 @@ var stopWords = func() map[string]bool {
 	return m
 }()
 
+// maxWordBytes is the length of the longest word that becomes a term: longer runs
+// are no language.
+const maxWordBytes = 256
+
+// between reports whether a character separates words.
+func between(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }
+
 // Terms yields the terms of a text in order, repeated as they are in it.
 func (a Analyzer) Terms(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for w := range strings.FieldsFuncSeq(text, func(r rune) bool {
-			return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r)
-		}) {
-			w = strings.ToLower(w)
-			if a == English {
-				if stopWords[w] {
-					continue
-				}
-				w = english.Stem(w, false)
-			}
-			if !yield(w) {
+		for w := range words(text) {
+			if t, ok := a.term(w); ok && !yield(t) {
 				return
 			}
 		}
 	}
+}
+
+// term returns the term that a word becomes, false for a stop word. It is not empty.
+func (a Analyzer) term(w string) (string, bool) {
+	w = strings.ToLower(w)
+	if a != English {
+		return w, true
+	}
+	if stopWords[w] {
+		return "", false
+	}
+	stem := english.Stem(w, false)
+	return stem, stem != ""
 }

@@ -20,11 +20,42 @@ func IDF(n, df int) float64 {
 	return math.Log1p((float64(n-df) + .5) / (float64(df) + .5))
 }
 
-// TF is what tf occurrences in a document of length terms count for, where the
-// mean length is mean.
-func (p BM25) TF(tf, length int, mean float64) float64 {
-	return float64(tf) / (float64(tf) + p.K1*(1-p.B+p.B*float64(length)/mean))
+// Default are the constants of Robertson and of Lucene.
+var Default = BM25{K1: 1.2, B: .75}
+
+// TF is what tf occurrences in a document count for, whose length has a norm.
+func TF(tf int, norm float64) float64 { return float64(tf) / (float64(tf) + norm) }
+
+// Norm is what a document of length terms is marked down by, where the mean length
+// is mean. The conversions keep products and sums apart on processors that would do
+// both at once, and round otherwise.
+func (p BM25) Norm(length int, mean float64) float64 {
+	return float64(p.K1 * (1 - p.B + float64(p.B*float64(length))/mean))
 }
+
+// Term is a term of a query.
+type Term struct {
+	Text  string
+	Count int // how often the query has it
+}
+
+// Query returns the terms of a query, ascending: the order in which every score is
+// summed.
+func (a Analyzer) Query(text string) []Term {
+	counts := map[string]int{}
+	for t := range a.Terms(text) {
+		counts[t]++
+	}
+	out := make([]Term, 0, len(counts))
+	for _, t := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, Term{t, counts[t]})
+	}
+	return out
+}
+
+// Weight is what a term with the inverse document frequency idf counts in a query
+// that has it count times.
+func Weight(count int, idf float64) float64 { return float64(count) * idf }
 
 // Index is a BM25 index of live documents in memory.
 type Index struct {
@@ -83,20 +114,15 @@ func (x *Index) Delete(id string) {
 // Search returns the k documents with the greatest scores above 0, best first,
 // equal ones in the order of their ids. Terms that a query repeats count as often.
 func (x *Index) Search(query string, k int) []Scored {
-	weights := map[string]int{}
-	for t := range x.analyzer.Terms(query) {
-		if x.df[t] > 0 {
-			weights[t]++
-		}
-	}
-	terms := slices.Sorted(maps.Keys(weights)) // sums are in one order
+	terms := x.analyzer.Query(query)
 	mean := float64(x.length) / float64(max(1, len(x.docs)))
 	var out []Scored
 	for id, d := range x.docs {
 		score := 0.
 		for _, t := range terms {
-			if tf := d.tf[t]; tf > 0 {
-				score += float64(weights[t]) * IDF(len(x.docs), x.df[t]) * x.bm25.TF(tf, d.length, mean)
+			if tf := d.tf[t.Text]; tf > 0 {
+				w := Weight(t.Count, IDF(len(x.docs), x.df[t.Text]))
+				score += float64(w * TF(tf, x.bm25.Norm(d.length, mean)))
 			}
 		}
 		if score > 0 {

@@ -1,7 +1,6 @@
 // Package lexical turns text into terms and says what a term counts for in BM25.
 //
-// It is the ground of the lexical index that docs/rfcs/0005-lexical-index.md
-// proposes, which is not built: no collection stores or searches terms yet. Index
-// is the plain BM25 in memory that an index in segments has to agree with.
-// analyzer.go has the terms, bm25.go the formula and Index.
+// analyzer.go has the terms, counter.go counts them over many texts, bm25.go has the
+// formula and Index, the plain BM25 in memory that the lexical indexes of segments
+// have to agree with. docs/rfcs/0005-lexical-index.md.
 package lexical

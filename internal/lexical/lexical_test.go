@@ -3,10 +3,12 @@ package lexical
 import (
 	"bufio"
 	"encoding/json"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/colbertdb-go/colbertdb/query/eval"
@@ -131,5 +133,32 @@ func TestQuality(t *testing.T) {
 				t.Errorf("nDCG@10 is %.4f, want %.3f ± %.3f", got, c.want, c.off)
 			}
 		})
+	}
+}
+
+// A Counter counts what Terms yields, text after text.
+func TestCounter(t *testing.T) {
+	texts := []string{"", "The", "wing Wing WINGS of winged flow; the flow", "ọ̀rọ̀ ỌRỌ 2.5 2 5", strings.Repeat("x", maxWordBytes+1) + " " + strings.Repeat("y", maxWordBytes)}
+	dir := filepath.Join("..", "..", "..", "shared", "data", "cranfield")
+	if _, err := os.Stat(dir); err == nil {
+		read(t, filepath.Join(dir, "corpus.jsonl"), func(_, text string) { texts = append(texts, text) })
+	}
+	for _, a := range []Analyzer{Plain, English} {
+		c := NewCounter(a)
+		for _, text := range texts {
+			want, n := map[string]uint32{}, uint32(0)
+			for term := range a.Terms(text) {
+				want[term]++
+				n++
+			}
+			counts, length := c.Count(text)
+			got := map[string]uint32{}
+			for _, x := range counts {
+				got[c.Term(x.Term)] += x.N
+			}
+			if length != n || len(counts) != len(want) || !maps.Equal(got, want) {
+				t.Fatalf("%s, %q: %v and %d, want %v and %d", a, text, got, length, want, n)
+			}
+		}
 	}
 }

@@ -2,10 +2,12 @@ package engine_test
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -287,6 +289,51 @@ func TestTextIndexOnRealText(t *testing.T) {
 	for _, q := range lines("queries.jsonl")[:60] {
 		m.check(t, col, engine.AnalyzerEnglish, q.Text, 20)
 	}
+	mustClose(t, db)
+}
+
+// A text index comes along in a backup, and documents that are exported are in that of
+// the collection which they are attached to.
+func TestTextIndexComesAlong(t *testing.T) {
+	db, col, m := modesFixture(t, 9)
+	query := "term1 term3 flow"
+	var backup bytes.Buffer
+	if _, err := db.Backup(ctx, &backup, engine.BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	mem := vfs.NewMem()
+	if _, err := engine.Restore(ctx, "db", []io.Reader{&backup}, engine.RestoreOptions{FS: mem}); err != nil {
+		t.Fatal(err)
+	}
+	restored := mustOpen(t, mem, small())
+	again, err := restored.Collection("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.check(t, again, engine.AnalyzerEnglish, query, 50)
+	mustClose(t, restored)
+
+	if err := col.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	other, err := db.CreateCollection(ctx, "other", engine.CollectionConfig{Encoder: fake.New(dim)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	segs, err := col.Segments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range segs {
+		var file bytes.Buffer
+		if _, err := col.ExportSegment(ctx, s.ID, &file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.AttachSegment(ctx, &file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.check(t, other, engine.AnalyzerEnglish, query, 50)
 	mustClose(t, db)
 }
 

@@ -56,7 +56,9 @@ type BatchError struct {
 	Err    error
 }
 
-func (e *BatchError) Error() string { return fmt.Sprintf("search %d of the batch: %v", e.Search, e.Err) }
+func (e *BatchError) Error() string {
+	return fmt.Sprintf("search %d of the batch: %v", e.Search, e.Err)
+}
 func (e *BatchError) Unwrap() error { return e.Err }
 
 func batchError(i int, err error) error { return &BatchError{i, err} }

@@ -191,7 +191,7 @@ const (
 	colB        column = 'B' // plane B
 	colC        column = 'C' // int8 originals
 	colDocs     column = 'D' // document table
-	colIndex    column = 'I' // attribute indexes
+	colIndex    column = 'I' // indexes of attributes and terms
 	colMeta     column = 'M' // Meta
 	colPostings column = 'P' // posting lists
 	colRaw      column = 'R' // float16 originals

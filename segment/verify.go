@@ -95,10 +95,10 @@ type Contents struct {
 	// From is where it is to have it: postings and indexes come and go. nil: the
 	// store as it is.
 	From     KeySource
-	Cells    int               // or centroids, that codes are of: Codebook.NumCodes, 0 for a flat segment
-	Postings *Postings         // in use; nil for a flat segment
-	Indexes  []Index           // in use, ascending ids
-	Stale    []KeyRange        // of others, which are on their way out
+	Cells    int        // or centroids, that codes are of: Codebook.NumCodes, 0 for a flat segment
+	Postings *Postings  // in use; nil for a flat segment
+	Indexes  []Index    // in use, ascending ids
+	Stale    []KeyRange // of others, which are on their way out
 }
 
 // chunkRef is a chunk that a segment must have.

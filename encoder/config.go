@@ -102,6 +102,9 @@ var graphNames = []string{
 	"model_fp16.onnx", "onnx/model_fp16.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx",
 }
 
+// GraphNames returns the files that a graph is looked for in, first to last.
+func GraphNames() []string { return slices.Clone(graphNames) }
+
 // ReadFolder reads a model folder in any of three forms:
 //
 //	onnx_config.json, tokenizer.json, model.onnx or model_int8.onnx

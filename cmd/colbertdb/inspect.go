@@ -14,6 +14,9 @@ import (
 // modelCmd are the verbs about models.
 type modelCmd struct {
 	Inspect modelInspectCmd `cmd:"" help:"Say what was understood of a model folder, and what does not fit together in it."`
+	Pull    modelPullCmd    `cmd:"" help:"Fetch a model from a hub, or what is missing of it."`
+	List    modelListCmd    `cmd:"" help:"List the models that were fetched."`
+	Rm      modelRmCmd      `cmd:"" help:"Remove models that were fetched."`
 }
 
 type modelInspectCmd struct {

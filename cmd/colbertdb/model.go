@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
+	"github.com/colbertdb-go/colbertdb/encoder/hub"
 	"github.com/colbertdb-go/colbertdb/encoder/onnx"
 )
 
@@ -79,10 +82,32 @@ func findModel(location string) (m foundModel, err error) {
 	if m.dir, err = filepath.Abs(dir); err != nil {
 		return m, err
 	}
-	if _, err := os.Stat(m.dir); err != nil {
+	_, err = os.Stat(m.dir)
+	if err == nil {
+		return m, nil
+	}
+	ref, notRef := hub.ParseRef(dir)
+	if !errors.Is(err, fs.ErrNotExist) || notRef != nil {
 		return m, fmt.Errorf("no model at %s: %w", dir, err)
 	}
+	cache, err := modelCache("")
+	if err != nil {
+		return m, err
+	}
+	found, err := hub.Find(cache, ref)
+	if err != nil {
+		return m, fmt.Errorf("no model at %s: %w", m.dir, err)
+	}
+	m.dir = found.Dir
 	return m, nil
+}
+
+// modelCache is the folder that models are fetched to.
+func modelCache(given string) (string, error) {
+	if dir := cmp.Or(given, os.Getenv("COLBERTDB_MODELS")); dir != "" {
+		return filepath.Abs(dir)
+	}
+	return hub.CacheFolder()
 }
 
 // modelInfo is what loadModel's encoder of a location will be. It reads a folder's

@@ -27,20 +27,21 @@ type serveCmd struct {
 // serveFlags configure the server: as flags, as environment variables, or by the
 // flags' names in a JSON file.
 type serveFlags struct {
-	Config      kong.ConfigFlag `placeholder:"FILE" help:"JSON object of these flags by their names. Flags and environment variables go before it."`
-	Listen      string          `env:"COLBERTDB_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to listen on. Without --keys on loopback only. Default: ${default}."`
-	Keys        string          `env:"COLBERTDB_KEYS" placeholder:"FILE" help:"Keys of clients, made by colbertdb key; read again when it changes."`
-	TLSCert     string          `name:"tls-cert" env:"COLBERTDB_TLS_CERT" placeholder:"FILE" help:"Certificate in PEM; read again when it changes."`
-	TLSKey      string          `name:"tls-key" env:"COLBERTDB_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
-	Models      []string        `env:"COLBERTDB_MODELS" placeholder:"DIR" help:"Further model folders that collections may name, loaded when they are used; --model is the default one."`
-	ModelIdle   time.Duration   `env:"COLBERTDB_MODEL_IDLE" default:"15m" placeholder:"TIME" help:"Close a model that is not the default one after so long without use. Default: ${default}."`
-	Snapshots   string          `env:"COLBERTDB_SNAPSHOTS" placeholder:"DIR" help:"Folder for snapshots, on the store's file system. Default: the store's name with -snapshots."`
-	AuditLog    string          `env:"COLBERTDB_AUDIT_LOG" placeholder:"FILE" help:"Append a JSON line for each write, and for each request whose key was refused. Default: none."`
-	SlowQuery   time.Duration   `env:"COLBERTDB_SLOW_QUERY" default:"1s" placeholder:"TIME" help:"Log searches that take so long, with their stages. Default: ${default}."`
-	LogFormat   string          `env:"COLBERTDB_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
-	PprofListen string          `env:"COLBERTDB_PPROF_LISTEN" placeholder:"ADDRESS" help:"Serve Go's profiles there, on loopback only. Default: not at all."`
-	Memory      server.Bytes    `env:"COLBERTDB_MEMORY" placeholder:"SIZE" help:"Memory for what is kept of segments. Default: a quarter of the machine's."`
-	Limits      server.Limits   `embed:"" prefix:"limit-" envprefix:"COLBERTDB_LIMIT_"`
+	Config       kong.ConfigFlag `placeholder:"FILE" help:"JSON object of these flags by their names. Flags and environment variables go before it."`
+	Listen       string          `env:"COLBERTDB_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to listen on. Without --keys on loopback only. Default: ${default}."`
+	Keys         string          `env:"COLBERTDB_KEYS" placeholder:"FILE" help:"Keys of clients, made by colbertdb key; read again when it changes."`
+	TLSCert      string          `name:"tls-cert" env:"COLBERTDB_TLS_CERT" placeholder:"FILE" help:"Certificate in PEM; read again when it changes."`
+	TLSKey       string          `name:"tls-key" env:"COLBERTDB_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
+	Models       []string        `env:"COLBERTDB_MODELS" placeholder:"DIR" help:"Further model folders that collections may name, loaded when they are used; --model is the default one."`
+	ModelIdle    time.Duration   `env:"COLBERTDB_MODEL_IDLE" default:"15m" placeholder:"TIME" help:"Close a model that is not the default one after so long without use. Default: ${default}."`
+	Snapshots    string          `env:"COLBERTDB_SNAPSHOTS" placeholder:"DIR" help:"Folder for snapshots, on the store's file system. Default: the store's name with -snapshots."`
+	AuditLog     string          `env:"COLBERTDB_AUDIT_LOG" placeholder:"FILE" help:"Append a JSON line for each write, and for each request whose key was refused. Default: none."`
+	RecallSample float64         `env:"COLBERTDB_RECALL_SAMPLE" default:"0.01" placeholder:"SHARE" help:"Share of searches that are made again exactly in quiet moments, to measure their recall; 0: none. Default: ${default}."`
+	SlowQuery    time.Duration   `env:"COLBERTDB_SLOW_QUERY" default:"1s" placeholder:"TIME" help:"Log searches that take so long, with their stages. Default: ${default}."`
+	LogFormat    string          `env:"COLBERTDB_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
+	PprofListen  string          `env:"COLBERTDB_PPROF_LISTEN" placeholder:"ADDRESS" help:"Serve Go's profiles there, on loopback only. Default: not at all."`
+	Memory       server.Bytes    `env:"COLBERTDB_MEMORY" placeholder:"SIZE" help:"Memory for what is kept of segments. Default: a quarter of the machine's."`
+	Limits       server.Limits   `embed:"" prefix:"limit-" envprefix:"COLBERTDB_LIMIT_"`
 }
 
 // Run serves the store until the process is told to end, then lets the requests
@@ -75,7 +76,7 @@ func (c *serveCmd) Run(a *app) (err error) {
 	defer closing(&err, db)
 	s, err := server.New(db, server.Options{
 		Limits: c.Limits, Model: standard, Models: further, ModelIdle: c.ModelIdle, LoadModel: loadModel, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
-		Snapshots: cmp.Or(c.Snapshots, filepath.Clean(dir)+"-snapshots"), SlowQuery: c.SlowQuery, Version: version, Log: log, Audit: audit,
+		Snapshots: cmp.Or(c.Snapshots, filepath.Clean(dir)+"-snapshots"), RecallSample: c.RecallSample, SlowQuery: c.SlowQuery, Version: version, Log: log, Audit: audit,
 	})
 	if err != nil {
 		return err

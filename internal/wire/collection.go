@@ -79,7 +79,16 @@ type CollectionStats struct {
 	Columns       []engine.ColumnInfo `json:"columns,omitempty"`
 	Debt          engine.Debt         `json:"debt"`
 	Recall        *engine.Calibration `json:"recall,omitempty"`
+	Live          []LiveRecall        `json:"live_recall,omitempty"` // of searches since the server started
 	Indexes       []Index             `json:"attribute_indexes,omitempty"`
+}
+
+// LiveRecall is what live searches with a k were found to find.
+type LiveRecall struct {
+	K               int     `json:"k"`
+	Samples         int64   `json:"samples"`
+	CandidateRecall float64 `json:"candidate_recall"`
+	Recall          float64 `json:"recall,omitempty"` // where the collection retains raw vectors
 }
 
 // Calibrate is the body of POST …/calibrate.

@@ -10,21 +10,23 @@ import (
 type Search struct {
 	Text string `json:"text,omitempty"`
 	Vectors
-	Weights     []float32 `json:"weights,omitempty"`
-	DocumentID  string    `json:"document_id,omitempty"`
-	Mode        string    `json:"mode,omitempty"`
-	K           int       `json:"k,omitempty"`
-	Offset      int       `json:"offset,omitempty"`
-	Effort      string    `json:"effort,omitempty"`
-	Exact       bool      `json:"exact,omitempty"`
-	NProbe      int       `json:"n_probe,omitempty"`
-	NCandidates int       `json:"n_candidates,omitempty"`
-	NFullScores int       `json:"n_full_scores,omitempty"`
-	Filter      *Filter   `json:"filter,omitempty"`
-	GroupBy     string    `json:"group_by,omitempty"`
-	GroupSize   int       `json:"group_size,omitempty"`
-	MinSeq      uint64    `json:"min_seq,omitempty"`
-	Explain     bool      `json:"explain,omitempty"`
+	Weights    []float32 `json:"weights,omitempty"`
+	DocumentID string    `json:"document_id,omitempty"`
+	Mode       string    `json:"mode,omitempty"`
+	K          int       `json:"k,omitempty"`
+	Offset     int       `json:"offset,omitempty"`
+	Effort     string    `json:"effort,omitempty"`
+	// RecallTarget chooses the cheapest effort that was measured to reach it.
+	RecallTarget float64 `json:"recall_target,omitempty"`
+	Exact        bool    `json:"exact,omitempty"`
+	NProbe       int     `json:"n_probe,omitempty"`
+	NCandidates  int     `json:"n_candidates,omitempty"`
+	NFullScores  int     `json:"n_full_scores,omitempty"`
+	Filter       *Filter `json:"filter,omitempty"`
+	GroupBy      string  `json:"group_by,omitempty"`
+	GroupSize    int     `json:"group_size,omitempty"`
+	MinSeq       uint64  `json:"min_seq,omitempty"`
+	Explain      bool    `json:"explain,omitempty"`
 	// Include names what comes with a hit: text, attributes, highlights. Default:
 	// text and attributes.
 	Include   *List[string] `json:"include,omitempty"`
@@ -34,10 +36,11 @@ type Search struct {
 // SearchResult answers it.
 type SearchResult struct {
 	Hits       []Hit              `json:"hits"`
-	Documents  int                `json:"documents"`  // of the version searched
-	Candidates int                `json:"candidates"` // that the postings led to
-	Scored     int                `json:"scored"`     // on the deciding plane
-	Exhaustive bool               `json:"exhaustive"` // every matching document was scored
+	Documents  int                `json:"documents"`        // of the version searched
+	Candidates int                `json:"candidates"`       // that the postings led to
+	Scored     int                `json:"scored"`           // on the deciding plane
+	Exhaustive bool               `json:"exhaustive"`       // every matching document was scored
+	Effort     string             `json:"effort,omitempty"` // that a recall target led to
 	Filter     *engine.FilterPlan `json:"filter,omitempty"`
 	Query      []string           `json:"query_tokens,omitempty"` // of a text
 	Took       []Stage            `json:"took"`

@@ -105,7 +105,7 @@ func collectionStats(q *request) error {
 	}
 	i := col.Info()
 	out := wire.CollectionStats{
-		Collection: wire.CollectionOf(&i), Cells: i.Cells, Centroids: i.Centroids, Tiers: i.Tiers, Columns: i.Columns, Debt: i.Debt, Recall: i.Calibration,
+		Collection: wire.CollectionOf(&i), Cells: i.Cells, Centroids: i.Centroids, Tiers: i.Tiers, Columns: i.Columns, Debt: i.Debt, Recall: i.Calibration, Live: q.s.recall.of(i.Name, i.RetainRaw),
 	}
 	if i.Segments > 0 && i.Buffered == 0 && i.Deleted == 0 && i.Tokens > 0 {
 		out.BytesPerToken = float64(i.Bytes) / float64(i.Tokens)

@@ -128,6 +128,8 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 			send(prometheus.GaugeValue, v.name, v.help, v.value, "collection", i.Name)
 		}
 	}
+	count("live_recall_lost_total", "Live searches that were chosen to be made again and were not, for want of a quiet moment.", float64(c.s.recall.lost.Load()))
+	c.s.recall.collect(out, m.Collections)
 	for i := range m.Collections {
 		c := m.Collections[i].Calibration
 		if c == nil {

@@ -102,8 +102,10 @@ func (m *models) of(record *engine.Model, dim int) encoder.Encoder {
 
 // open returns a handle on the request's collection, with its encoder where it has
 // one.
-func (q *request) open() (*engine.Collection, error) {
-	col, err := q.s.db.Collection(q.collection)
+func (q *request) open() (*engine.Collection, error) { return q.s.openCollection(q.collection) }
+
+func (s *Server) openCollection(name string) (*engine.Collection, error) {
+	col, err := s.db.Collection(name)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +113,7 @@ func (q *request) open() (*engine.Collection, error) {
 	if record == nil {
 		return col, nil
 	}
-	enc := q.s.models.of(record, col.Info().Dim)
+	enc := s.models.of(record, col.Info().Dim)
 	if enc == nil { // vectors are searched and stored without it; who brings text is told
 		return col, nil
 	}

@@ -24,6 +24,7 @@ type plan struct {
 	include map[string]bool
 	explain bool
 	timeout time.Duration
+	effort  string  // that a recall target led to
 	weight  float32 // sum over the query's tokens; 0: one each
 }
 
@@ -83,6 +84,12 @@ func (q *request) plan(ctx context.Context, col *engine.Collection, s *wire.Sear
 	if p.req.Effort, err = engine.ParseEffort(cmp.Or(s.Effort, "default")); err != nil {
 		return nil, err
 	}
+	if s.RecallTarget != 0 {
+		if p.req.Effort, err = effortFor(col.Calibration(), s); err != nil {
+			return nil, err
+		}
+		p.effort = p.req.Effort.String()
+	}
 	if s.DocumentID != "" {
 		d, err := col.Get(ctx, s.DocumentID)
 		if err != nil {
@@ -98,6 +105,27 @@ func (q *request) plan(ctx context.Context, col *engine.Collection, s *wire.Sear
 		p.weight += w
 	}
 	return p, nil
+}
+
+// effortFor is the cheapest effort that was measured to find what a search asks for,
+// full where none is. Without a measurement every search of the collection is exact,
+// or none was made yet: then it is the default one, which collections aim at their own
+// target with.
+func effortFor(c *engine.Calibration, s *wire.Search) (engine.Effort, error) {
+	switch {
+	case !(s.RecallTarget > 0 && s.RecallTarget <= 1):
+		return 0, badSearch("recall_target is %v, it must be more than 0 and at most 1", s.RecallTarget)
+	case s.Effort != "" || s.Exact || s.NProbe != 0 || s.NCandidates != 0 || s.NFullScores != 0:
+		return 0, badSearch("a recall_target chooses the effort: give no effort, exact, n_probe, n_candidates or n_full_scores with it")
+	case c == nil:
+		return engine.EffortDefault, nil
+	}
+	for _, e := range c.Efforts { // cheapest first
+		if e.CandidateRecall >= s.RecallTarget {
+			return engine.ParseEffort(e.Effort)
+		}
+	}
+	return engine.EffortFull, nil
 }
 
 // search answers one search.
@@ -119,6 +147,7 @@ func search(q *request) error {
 		if err != nil {
 			return err
 		}
+		q.s.recall.offer(col, p)
 		out := p.result(col.Encoder(), res)
 		for _, st := range res.Stages {
 			q.stages = append(q.stages, slog.Duration(st.Name, st.Duration))
@@ -205,6 +234,7 @@ func searchBatch(q *request) error {
 		}
 		out := wire.SearchBatchResult{Results: make([]wire.SearchResult, len(results))}
 		for i, r := range results {
+			q.s.recall.offer(col, plans[i])
 			out.Results[i] = plans[i].result(col.Encoder(), r)
 		}
 		out.TookUS = time.Since(start).Microseconds()
@@ -218,7 +248,7 @@ func searchBatch(q *request) error {
 func (p *plan) result(enc encoder.Encoder, res *engine.SearchResult) wire.SearchResult {
 	out := wire.SearchResult{
 		Hits: []wire.Hit{}, Documents: res.Documents, Candidates: res.Candidates, Scored: res.Scored,
-		Exhaustive: res.Exhaustive, TookUS: res.Took.Microseconds(), Seq: res.Seq, Took: []wire.Stage{},
+		Exhaustive: res.Exhaustive, Effort: p.effort, TookUS: res.Took.Microseconds(), Seq: res.Seq, Took: []wire.Stage{},
 	}
 	for _, st := range res.Stages {
 		out.Took = append(out.Took, wire.Stage{Stage: st.Name, US: st.Duration.Microseconds()})

@@ -43,6 +43,9 @@ type Options struct {
 	// Snapshots is the folder for checkpoints. Default: none; then there are no
 	// snapshots.
 	Snapshots string
+	// RecallSample is the share of searches, 0 to 1, that are made again exactly in
+	// the background to measure their recall (recall.go). Default: none.
+	RecallSample float64
 	// SlowQuery is the time from which on a search is logged with its stages.
 	// Default: 1 s. Negative: never.
 	SlowQuery time.Duration
@@ -72,6 +75,7 @@ type Server struct {
 	anyHost  bool
 	metrics  *metrics
 	snaps    *snapshots
+	recall   *recallSampler
 
 	crossOrigin *http.CrossOriginProtection
 	mux         *http.ServeMux
@@ -108,6 +112,10 @@ func New(db *engine.Engine, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
+	if !(o.RecallSample >= 0 && o.RecallSample <= 1) {
+		return nil, fmt.Errorf("colbertdb: the share of searches to measure is %v, it must be 0 to 1", o.RecallSample)
+	}
+	s.recall = newRecallSampler(s, o.RecallSample)
 	s.metrics = newMetrics(s)
 	s.routes()
 	return s, nil
@@ -232,6 +240,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.watchFiles(requests) })
 	background.Go(func() { s.watchModels(requests) })
+	background.Go(func() { s.recall.run(requests) })
 	defer func() { stop(); background.Wait() }()
 	select {
 	case err := <-served:

@@ -673,7 +673,8 @@ func newSlow() *slowModel {
 	return &slowModel{Encoder: fake.New(dim), wait: make(chan struct{}), waiting: make(chan struct{}, 1000)}
 }
 
-// A collection's recall is measured, told by stats and metrics, and aimed at.
+// A collection's recall is measured, told by stats and metrics, and aimed at, by its
+// default effort and by searches that name a target.
 func TestCalibrate(t *testing.T) {
 	i := start(t, server.Options{})
 	i.do(201, "PUT", "/v1/collections/notes", wire.CollectionConfig{RecallTarget: 0.97}, nil)
@@ -681,6 +682,14 @@ func TestCalibrate(t *testing.T) {
 	i.do(200, "POST", "/v1/collections/notes/calibrate", nil, &none)
 	if none.Recall != nil {
 		t.Errorf("an empty collection is calibrated: %+v", none.Recall)
+	}
+	effort := func(target float64) string {
+		var got wire.SearchResult
+		i.do(200, "POST", "/v1/collections/notes/search", wire.Search{Text: "log files", RecallTarget: target}, &got)
+		return got.Effort
+	}
+	if got := effort(0.9); got != "default" {
+		t.Errorf("without a measurement the effort is %q", got)
 	}
 	for from := 0; from < 2400; from += 800 { // below 2,048 documents every search is exact
 		var up wire.Upsert
@@ -706,6 +715,21 @@ func TestCalibrate(t *testing.T) {
 	}
 	if _, b := i.send("GET", "/metrics", "", nil); !strings.Contains(string(b), `colbertdb_collection_candidate_recall{collection="notes",effort="full"} `) {
 		t.Error("the metrics do not tell it")
+	}
+	for _, target := range []float64{0.001, 0.5, 0.9, 0.97, 0.99, 0.9999, 1} {
+		want := "full" // or the cheapest effort that was measured to reach the target
+		for _, e := range stats.Recall.Efforts {
+			if e.CandidateRecall >= target {
+				want = e.Effort
+				break
+			}
+		}
+		if got := effort(target); got != want {
+			t.Errorf("target %v: effort %q, want %q of %+v", target, got, want, stats.Recall.Efforts)
+		}
+	}
+	for _, bad := range []string{`{"text":"a","recall_target":1.5}`, `{"text":"a","recall_target":-0.1}`, `{"text":"a","recall_target":0.9,"effort":"fast"}`, `{"text":"a","recall_target":0.9,"n_probe":3}`} {
+		i.wantError(422, "bad_search", "POST", "/v1/collections/notes/search", bad)
 	}
 	i.wantError(422, "invalid", "POST", "/v1/collections/notes/calibrate", wire.Calibrate{RecallTarget: 2})
 	i.wantError(422, "invalid", "PUT", "/v1/collections/other", wire.CollectionConfig{RecallTarget: -1})

@@ -62,7 +62,7 @@ function collection(state, s, open) {
   return h("li", { "data-name": s.name },
     h("div", { class: "head" }, h("b", {}, s.name), health(s).map(([c, text]) => h("span", { class: `chip ${c}` }, text)), h("span", { class: "caption" }, description(s))),
     h("details", { open }, h("summary", { class: "caption" }, "Segments and merges"),
-      h("div", { class: "picture" }, h("div", {}, tiers(s)), h("div", {}, columns(s), recall(s), indexes(s))),
+      h("div", { class: "picture" }, h("div", {}, tiers(s)), h("div", {}, columns(s), recall(s), live(s), indexes(s))),
       h("div", { class: "row" }, compact, s.debt.DeletedBytes ? h("span", { class: "caption" }, `deleted documents take about ${size(s.debt.DeletedBytes)}`) : null)));
 }
 
@@ -109,5 +109,8 @@ function recall(s) {
   return h("table", {}, h("tr", {}, ["effort", "candidate recall@10", "recall@10"].map((c) => h("th", {}, c))),
     s.recall.efforts.map((e) => h("tr", {}, [e.effort, e.candidate_recall?.toFixed(3), e.recall?.toFixed(3)].map((c) => h("td", {}, c ?? "")))));
 }
+
+const live = (s) => s.live_recall?.length ? h("p", { class: "caption" }, "Live searches, repeated exactly: " + s.live_recall.map((l) =>
+  `${l.recall == null ? "candidate recall" : "recall"}@${l.k} ${l.candidate_recall.toFixed(3)} of ${count(l.samples)}`).join(", ")) : null;
 
 const indexes = (s) => s.attribute_indexes?.length ? h("p", { class: "caption" }, "Indexed attributes: " + s.attribute_indexes.map((x) => `${x.path}${x.indexed < x.segments ? ` (${x.indexed} of ${x.segments} segments)` : ""}`).join(", ")) : null;

@@ -67,9 +67,9 @@ func newRecallSampler(s *Server, share float64) *recallSampler {
 	return &recallSampler{s: s, share: share, queue: make(chan sampled, recallQueue), found: map[string]map[int]*recallOf{}}
 }
 
-// offer may choose a search that was answered. It costs nothing but then.
+// offer may choose a search by MaxSim that was answered. It costs nothing but then.
 func (r *recallSampler) offer(col *engine.Collection, p *plan) {
-	if r.share <= 0 || p.req.Exact || p.req.GroupBy != "" || r.share < 1 && rand.Float64() >= r.share {
+	if r.share <= 0 || p.req.Exact || p.req.GroupBy != "" || p.req.Mode != engine.ModeLateInteraction || r.share < 1 && rand.Float64() >= r.share {
 		return
 	}
 	x := sampled{collection: col.Info().Name, k: p.req.K, without: p.without, req: p.req}

@@ -579,6 +579,7 @@ type moveBuffers struct {
 	to      *space // nil: they stay where they are
 	indexes []segment.IndexSpec
 	into    map[*memtable]*memtable
+	late    int // documents that were left to finish
 }
 
 // catchUp encodes the collection's buffers in another space while writers go
@@ -636,6 +637,7 @@ func (m *moveBuffers) finish(c *collection) error {
 	}
 	bufs := c.buffers()
 	for _, b := range bufs {
+		m.late += len(b.docs) - len(m.of(b).docs)
 		if err := m.of(b).catchUp(b.docs); err != nil {
 			return err
 		}

@@ -41,18 +41,18 @@ func ParseMode(s string) (Mode, error) {
 type Fusion struct {
 	// RRF fuses by reciprocal rank (Cormack, Clarke and Büttcher, SIGIR 2009): the sum
 	// of 1/(RankConstant + rank) over the two lists. Default: by weight.
-	RRF bool
+	RRF bool `json:"rrf,omitempty"`
 	// RankConstant is k of RRF. Default: DefaultRankConstant.
-	RankConstant float64
+	RankConstant float64 `json:"rank_constant,omitempty"`
 	// Weight is that of MaxSim, from 0 to 1; BM25 has the rest. Default: DefaultWeight.
 	// Both scores are scaled to 0 to 1 over the documents of the two lists.
-	Weight *float64
+	Weight *float64 `json:"weight,omitempty"`
 }
 
 // Defaults of Fusion.
 const (
 	DefaultRankConstant = 60
-	DefaultWeight       = 0.6
+	DefaultWeight       = 0.5
 )
 
 func (f *Fusion) validate() error {

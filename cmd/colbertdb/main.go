@@ -36,7 +36,7 @@ type commandLine struct {
 	Encode     encodeCmd     `cmd:"" help:"Print token vectors of texts."`
 	Get        getCmd        `cmd:"" help:"Print documents."`
 	Delete     deleteCmd     `cmd:"" help:"Delete documents, or what an input brought."`
-	Attributes attributesCmd `cmd:"" help:"List the attribute indexes of a collection, make or drop some."`
+	Attributes attributesCmd `cmd:"" help:"List the indexes of a collection's attributes and text, make or drop some."`
 	Purge      purgeCmd      `cmd:"" help:"Delete documents and erase their bytes from every file of the store."`
 	Serve      serveCmd      `cmd:"" help:"Serve the store over HTTP."`
 	Config     configCmd     `cmd:"" help:"Print the configuration that serve would run with."`

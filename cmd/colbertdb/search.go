@@ -14,11 +14,13 @@ import (
 
 type searchCmd struct {
 	Query       []string `arg:"" optional:"" help:"What to look for."`
-	Vectors     string   `placeholder:"FILE" help:"Search with the token vectors of a .json or .npy file instead; needs no model."`
+	Mode        string   `enum:"late-interaction,bm25,rerank,hybrid" default:"late-interaction" help:"late-interaction (MaxSim), bm25 (words alone; needs no model), rerank (MaxSim of the best 100 by BM25) or hybrid (both, fused)."`
+	Vectors     string   `placeholder:"FILE" help:"Search with the token vectors of a .json or .npy file instead; needs no model. With --mode rerank or hybrid, beside the words."`
 	K           int      `short:"k" default:"10" help:"Number of hits."`
 	Effort      string   `enum:"fast,default,high,full" default:"default" help:"fast, default, high, or full (every document is a candidate)."`
 	Exact       bool     `help:"Score every document: no candidate generation."`
 	NProbe      int      `help:"Centroids probed for each query token. Default: by effort."`
+	NCandidates int      `help:"Documents scored in the first stage; with --mode rerank, documents reranked, with hybrid, of each list. Default: by effort, 100 with modes."`
 	NFullScores int      `help:"Documents scored in the last stage. Default: by effort."`
 	Filter      string   `placeholder:"EXPR" help:"Only documents whose attributes match: year >= 2020 and lang = \"en\", or JSON."`
 	GroupBy     string   `placeholder:"ATTR" help:"Best passages of each value of an attribute. Default: path (the file), or passage for collections made of lines and symbols."`
@@ -58,7 +60,9 @@ type hitOutput struct {
 	Attributes json.RawMessage `json:"attributes,omitempty"`
 	Highlights []markOutput    `json:"highlights,omitempty"`
 	Explain    []matchOutput   `json:"explain,omitempty"`
-	Passages   []hitOutput     `json:"passages,omitempty"`
+	// Terms are the terms of the query that it has, with --explain.
+	Terms    []engine.TermMatch `json:"terms,omitempty"`
+	Passages []hitOutput        `json:"passages,omitempty"`
 }
 
 // markOutput is a matched word: bytes of the hit's text.
@@ -80,14 +84,23 @@ type matchOutput struct {
 
 func (c *searchCmd) Run(a *app) (err error) {
 	text := strings.Join(c.Query, " ")
-	if (text == "") == (c.Vectors == "") {
+	mode, err := engine.ParseMode(c.Mode)
+	if err != nil {
+		return usageError{err}
+	}
+	switch {
+	case mode == engine.ModeLateInteraction && (text == "") == (c.Vectors == ""):
 		return usagef("give either query words or --vectors FILE")
+	case mode != engine.ModeLateInteraction && text == "":
+		return usagef("--mode %s needs query words", mode)
+	case mode == engine.ModeBM25 && c.Vectors != "":
+		return usagef("--mode %s takes no --vectors", mode)
 	}
 	if c.K < 1 {
 		return usagef("-k must be at least 1")
 	}
 	req := engine.SearchRequest{
-		Text: text, K: c.K, Exact: c.Exact, NProbe: c.NProbe, NFullScores: c.NFullScores,
+		Mode: mode, Text: text, K: c.K, Exact: c.Exact, NProbe: c.NProbe, NCandidates: c.NCandidates, NFullScores: c.NFullScores,
 		GroupBy: c.GroupBy, Explain: true,
 	}
 	if req.Effort, err = engine.ParseEffort(c.Effort); err != nil {
@@ -108,13 +121,20 @@ func (c *searchCmd) Run(a *app) (err error) {
 	defer closing(&err, db)
 	var col *engine.Collection
 	var enc encoder.Encoder
-	if c.Vectors != "" {
+	if c.Vectors != "" || mode == engine.ModeBM25 {
 		col, err = db.Collection(a.Collection)
 	} else if col, enc, err = a.withModel(db, a.Collection); err == nil {
 		defer closing(&err, enc)
 	}
 	if err != nil {
 		return err
+	}
+	if mode != engine.ModeLateInteraction {
+		if x, err := col.TextIndex(); err != nil {
+			return err
+		} else if x == nil {
+			return fmt.Errorf("collection %q has no text index for --mode %s: colbertdb attributes --text english makes one", a.Collection, mode)
+		}
 	}
 	if c.GroupBy == "" && !c.NoGroup {
 		if req.GroupBy, err = groupsOf(a, col); err != nil {
@@ -230,6 +250,7 @@ func (v *viewer) hitOutput(h *engine.Hit) hitOutput {
 		o.Highlights = append(o.Highlights, markOutput{m.Start, m.End, m.Weight})
 	}
 	if v.explain && h.Explain != nil {
+		o.Terms = h.Explain.Terms
 		for i, t := range h.Explain.Tokens {
 			e := matchOutput{Query: v.token(i), Token: int(t), Similarity: h.Explain.Sims[i], Weight: h.Explain.Weights[i]}
 			if i < len(matches) {
@@ -333,6 +354,9 @@ func (v *viewer) passage(a *app, h *engine.Hit, inFile, best bool) {
 			}
 		}
 		a.printf("%s%s\n", indent, v.style.Dim(fmt.Sprintf("%-16s %6.3f × %.2f  %s", render.Cut(render.Clean(query), 16), h.Explain.Sims[i], h.Explain.Weights[i], render.Clean(found))))
+	}
+	for _, t := range h.Explain.Terms {
+		a.printf("%s%s\n", indent, v.style.Dim(fmt.Sprintf("%-16s %6.3f  BM25, %d times", render.Cut(render.Clean(t.Term), 16), t.Score, t.Count)))
 	}
 }
 

@@ -206,7 +206,7 @@ func escape(name string) string {
 // configuration is equal. The encoder counts by its name: the server must have a model
 // of that name. Without encoder and dimension the server's default model is meant.
 func (c *Client) CreateCollection(ctx context.Context, name string, cfg engine.CollectionConfig) (Collection, error) {
-	body := wire.CollectionConfig{Dim: cfg.Dim, Profile: cfg.Profile.String(), RetainRaw: cfg.RetainRaw, RecallTarget: cfg.RecallTarget}
+	body := wire.CollectionConfig{Dim: cfg.Dim, Profile: cfg.Profile.String(), RetainRaw: cfg.RetainRaw, RecallTarget: cfg.RecallTarget, TextIndex: string(cfg.TextIndex)}
 	if cfg.Encoder != nil {
 		body.Model = cfg.Encoder.Info().Name
 	}

@@ -215,6 +215,24 @@ func (h *Handle) DropAttributeIndexes(ctx context.Context, paths ...string) erro
 	return h.write(ctx, "DELETE", "/indexes", wire.Paths{Paths: paths}, nil)
 }
 
+// IndexText declares a text index and returns when every segment has it.
+func (h *Handle) IndexText(ctx context.Context, a engine.Analyzer) error {
+	return h.c.do(ctx, call{method: "POST", path: h.path("/indexes"), body: wire.Paths{Text: string(a)}, reads: true}, nil)
+}
+
+// DropTextIndex removes the text index.
+func (h *Handle) DropTextIndex(ctx context.Context) error {
+	var have wire.Indexes
+	if err := h.c.do(ctx, call{method: "GET", path: h.path("/indexes"), reads: true}, &have); err != nil {
+		return err
+	}
+	name := string(engine.AnalyzerNone) // there is none: the server says so
+	if have.Text != nil {
+		name = have.Text.Analyzer
+	}
+	return h.write(ctx, "DELETE", "/indexes", wire.Paths{Text: name}, nil)
+}
+
 // Compact merges the collection's segments into as few as the limits allow.
 func (h *Handle) Compact(ctx context.Context) error {
 	return h.write(ctx, "POST", "/compact", nil, nil)

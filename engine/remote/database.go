@@ -35,6 +35,8 @@ type Collection interface {
 	SearchBatch(ctx context.Context, reqs []engine.SearchRequest) ([]*engine.SearchResult, error)
 	IndexAttributes(ctx context.Context, paths ...string) error
 	DropAttributeIndexes(ctx context.Context, paths ...string) error
+	IndexText(ctx context.Context, a engine.Analyzer) error
+	DropTextIndex(ctx context.Context) error
 	Compact(ctx context.Context) error
 }
 

@@ -11,8 +11,8 @@ import (
 // Relevance Framework: BM25 and Beyond, section 3, with the inverse document
 // frequency of Lucene, which is never negative.
 type BM25 struct {
-	K1 float64 // how soon repetitions of a term stop counting
-	B  float64 // how much long documents are marked down, 0 to 1
+	K1 float64 `json:"k1"` // how soon repetitions of a term stop counting
+	B  float64 `json:"b"`  // how much long documents are marked down, 0 to 1
 }
 
 // IDF is the weight of a term that df of n documents have.

@@ -12,6 +12,8 @@ type CollectionConfig struct {
 	// RecallTarget is the candidate recall@10 that the default effort is given the
 	// budgets for.
 	RecallTarget float64 `json:"recall_target,omitempty"`
+	// TextIndex is english, plain or none. Default: english where it has a model.
+	TextIndex string `json:"text_index,omitempty"`
 }
 
 // Collection describes a collection.
@@ -111,14 +113,25 @@ type Index struct {
 	Bytes    int64  `json:"bytes"`
 }
 
-// Indexes answers GET …/indexes, and with paths alone is the body of POST.
-type Indexes struct {
-	Indexes []Index `json:"indexes"`
+// TextIndex describes the index of the documents' text.
+type TextIndex struct {
+	Analyzer string `json:"analyzer"`
+	Segments int    `json:"segments"`
+	Indexed  int    `json:"indexed"` // of the segments
+	Terms    int64  `json:"terms"`
+	Bytes    int64  `json:"bytes"`
 }
 
-// Paths names attributes.
+// Indexes answers GET …/indexes.
+type Indexes struct {
+	Indexes []Index    `json:"indexes"`
+	Text    *TextIndex `json:"text,omitempty"`
+}
+
+// Paths names attributes, and the analyzer of a text index.
 type Paths struct {
-	Paths List[string] `json:"paths"`
+	Paths List[string] `json:"paths,omitempty"`
+	Text  string       `json:"text,omitempty"`
 }
 
 // Snapshot describes a checkpoint that the server has made.

@@ -30,6 +30,12 @@ func SearchOf(r *engine.SearchRequest) Search {
 		Text: r.Text, Vectors: VectorsOf(r.Vectors), Weights: r.Weights, K: r.K, Effort: r.Effort.String(), Exact: r.Exact, NProbe: r.NProbe,
 		NCandidates: r.NCandidates, NFullScores: r.NFullScores, GroupBy: r.GroupBy, GroupSize: r.GroupSize, MinSeq: r.MinSeq, Explain: r.Explain,
 	}
+	if r.Mode != engine.ModeLateInteraction {
+		s.Mode, s.BM25 = r.Mode.String(), r.BM25
+		if r.Fusion != (engine.Fusion{}) {
+			s.Fusion = &r.Fusion
+		}
+	}
 	if r.Filter != nil {
 		s.Filter = &Filter{Filter: r.Filter}
 	}
@@ -54,8 +60,8 @@ func hits(list []Hit) []engine.Hit {
 	for i := range list {
 		h := &list[i]
 		e := engine.Hit{Rank: h.Rank, ID: h.ID, Score: h.Score, Text: h.Text, Attributes: h.Attributes, Group: string(h.Group), Passages: hits(h.Passages)}
-		if h.Explain != nil {
-			e.Explain = &engine.Explain{}
+		if h.Explain != nil || h.Terms != nil {
+			e.Explain = &engine.Explain{Terms: h.Terms}
 			for _, m := range h.Explain {
 				e.Explain.Tokens = append(e.Explain.Tokens, m.Token)
 				e.Explain.Sims = append(e.Explain.Sims, m.Similarity)

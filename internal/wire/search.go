@@ -13,9 +13,12 @@ type Search struct {
 	Weights    []float32 `json:"weights,omitempty"`
 	DocumentID string    `json:"document_id,omitempty"`
 	Mode       string    `json:"mode,omitempty"`
-	K          int       `json:"k,omitempty"`
-	Offset     int       `json:"offset,omitempty"`
-	Effort     string    `json:"effort,omitempty"`
+	// BM25 and Fusion are the engine's, of the modes that have them.
+	BM25   *engine.BM25   `json:"bm25,omitempty"`
+	Fusion *engine.Fusion `json:"fusion,omitempty"`
+	K      int            `json:"k,omitempty"`
+	Offset int            `json:"offset,omitempty"`
+	Effort string         `json:"effort,omitempty"`
 	// RecallTarget chooses the cheapest effort that was measured to reach it.
 	RecallTarget float64 `json:"recall_target,omitempty"`
 	Exact        bool    `json:"exact,omitempty"`
@@ -59,15 +62,19 @@ type Hit struct {
 	ID   string `json:"id"`
 	Rank int    `json:"rank"`
 	// Score is MaxSim, ScoreNorm the same over the sum of the query tokens'
-	// weights: their mean similarity.
+	// weights: their mean similarity. By bm25 and hybrid Score is theirs, and
+	// ScoreNorm 0.
 	Score      float32         `json:"score"`
 	ScoreNorm  float32         `json:"score_norm"`
 	Text       string          `json:"text,omitempty"`
 	Attributes json.RawMessage `json:"attributes,omitempty"`
 	Highlights []Highlight     `json:"highlights,omitempty"`
 	Explain    []Match         `json:"explain,omitempty"`
-	Group      json.RawMessage `json:"group,omitempty"`
-	Passages   []Hit           `json:"passages,omitempty"`
+	// Terms are the terms of the query that it has, with explain, in the modes that
+	// look for them.
+	Terms    []engine.TermMatch `json:"terms,omitempty"`
+	Group    json.RawMessage    `json:"group,omitempty"`
+	Passages []Hit              `json:"passages,omitempty"`
 }
 
 // Highlight is a word that matched: bytes of the hit's text.

@@ -38,7 +38,7 @@ func createCollection(q *request) error {
 			return err
 		}
 	}
-	cfg := engine.CollectionConfig{Dim: c.Dim, RetainRaw: c.RetainRaw, RecallTarget: c.RecallTarget}
+	cfg := engine.CollectionConfig{Dim: c.Dim, RetainRaw: c.RetainRaw, RecallTarget: c.RecallTarget, TextIndex: engine.Analyzer(c.TextIndex)}
 	var err error
 	if cfg.Profile, err = engine.ParseProfile(cmp.Or(c.Profile, engine.Exact.String())); err != nil {
 		return unprocessable("profile %.40q: use exact, balanced or compact", c.Profile)
@@ -185,28 +185,35 @@ func listIndexes(q *request) error {
 	if err != nil {
 		return err
 	}
-	out, err := indexesOf(col)
+	out := wire.Indexes{}
+	if out.Indexes, err = indexesOf(col); err != nil {
+		return err
+	}
+	text, err := col.TextIndex()
 	if err != nil {
 		return err
 	}
-	q.json(http.StatusOK, wire.Indexes{Indexes: out})
+	if text != nil {
+		out.Text = &wire.TextIndex{Analyzer: string(text.Analyzer), Segments: text.Segments, Indexed: text.Indexed, Terms: text.Terms, Bytes: text.Bytes}
+	}
+	q.json(http.StatusOK, out)
 	return nil
 }
 
 // changeIndexes declares or drops the indexes that the body names.
-func (q *request) changeIndexes(change func(col *engine.Collection, paths []string) error) error {
+func (q *request) changeIndexes(change func(col *engine.Collection, body *wire.Paths) error) error {
 	var body wire.Paths
 	if err := q.readJSON(&body, true); err != nil {
 		return err
 	}
-	if len(body.Paths) == 0 || len(body.Paths) > engine.MaxAttributeIndexes {
-		return unprocessable("paths: give 1 to %d names of attributes", engine.MaxAttributeIndexes)
+	if len(body.Paths) == 0 && body.Text == "" || len(body.Paths) > engine.MaxAttributeIndexes {
+		return unprocessable("give 1 to %d names of attributes in paths, or an analyzer in text", engine.MaxAttributeIndexes)
 	}
 	col, err := q.s.db.Collection(q.collection)
 	if err != nil {
 		return err
 	}
-	if err := change(col, body.Paths); err != nil {
+	if err := change(col, &body); err != nil {
 		return err
 	}
 	return listIndexes(q)
@@ -214,14 +221,31 @@ func (q *request) changeIndexes(change func(col *engine.Collection, paths []stri
 
 // makeIndexes answers when every segment has them.
 func makeIndexes(q *request) error {
-	return q.changeIndexes(func(col *engine.Collection, paths []string) error {
-		return col.IndexAttributes(q.r.Context(), paths...)
+	return q.changeIndexes(func(col *engine.Collection, body *wire.Paths) error {
+		if body.Text != "" {
+			if err := col.IndexText(q.r.Context(), engine.Analyzer(body.Text)); err != nil {
+				return err
+			}
+		}
+		return col.IndexAttributes(q.r.Context(), body.Paths...)
 	})
 }
 
 func dropIndexes(q *request) error {
-	return q.changeIndexes(func(col *engine.Collection, paths []string) error {
-		return col.DropAttributeIndexes(q.r.Context(), paths...)
+	return q.changeIndexes(func(col *engine.Collection, body *wire.Paths) error {
+		if body.Text != "" {
+			have, err := col.TextIndex()
+			if err != nil {
+				return err
+			}
+			if have == nil || string(have.Analyzer) != body.Text {
+				return fmt.Errorf("%w: collection %q has no text index of %.40q terms", engine.ErrNotFound, q.collection, body.Text)
+			}
+			if err := col.DropTextIndex(q.r.Context()); err != nil {
+				return err
+			}
+		}
+		return col.DropAttributeIndexes(q.r.Context(), body.Paths...)
 	})
 }
 

@@ -139,7 +139,7 @@ func TestLimits(t *testing.T) {
 		"n_probe":             {422, "bad_search", notes + "/search", `{"text":"a","n_probe":257}`},
 		"n_full_scores":       {422, "bad_search", notes + "/search", `{"text":"a","n_full_scores":1000000000}`},
 		"effort":              {422, "bad_search", notes + "/search", `{"text":"a","effort":"heroic"}`},
-		"mode":                {422, "invalid", notes + "/search", `{"text":"a","mode":"telepathy"}`},
+		"mode":                {422, "bad_search", notes + "/search", `{"text":"a","mode":"telepathy"}`},
 		"include":             {422, "invalid", notes + "/search", `{"text":"a","include":["secrets"]}`},
 		"no query":            {422, "invalid", notes + "/search", `{}`},
 		"two queries":         {422, "invalid", notes + "/search", `{"text":"a","document_id":"b"}`},

@@ -96,7 +96,26 @@ func program(t *testing.T, db remote.Database) (saw []string) {
 		res, err := result(col.Search(ctx, req))
 		note(fmt.Sprint("search ", n), res, err)
 	}
-	batch, err := col.SearchBatch(ctx, []engine.SearchRequest{{Text: words(paragraphs[1], 5), Filter: f}, {Vectors: m}})
+	weight := 0.25
+	for n, req := range []engine.SearchRequest{
+		{Mode: engine.ModeBM25, Text: words(paragraphs[5], 8), Explain: true}, {Mode: engine.ModeBM25, Text: words(paragraphs[5], 8), BM25: &engine.BM25{K1: 0.9, B: 0.4}, Filter: f},
+		{Mode: engine.ModeRerank, Text: words(paragraphs[5], 8), NCandidates: 7, Explain: true}, {Mode: engine.ModeRerank, Text: words(paragraphs[5], 8), Vectors: m},
+		{Mode: engine.ModeHybrid, Text: words(paragraphs[5], 8), MinSeq: seq}, {Mode: engine.ModeHybrid, Text: words(paragraphs[5], 8), Fusion: engine.Fusion{RRF: true, RankConstant: 10}},
+		{Mode: engine.ModeHybrid, Text: words(paragraphs[5], 8), Fusion: engine.Fusion{Weight: &weight}, GroupBy: "tag"},
+		{Mode: engine.ModeHybrid, Vectors: m}, {Mode: engine.ModeBM25, Text: "a", BM25: &engine.BM25{K1: -1}}, {Mode: engine.ModeBM25, Text: "a", Vectors: m},
+	} {
+		res, err := result(col.Search(ctx, req))
+		note(fmt.Sprint("mode ", n), res, err)
+	}
+	note("drop text index", nil, col.DropTextIndex(ctx))
+	note("drop it again", nil, col.DropTextIndex(ctx))
+	_, err = col.Search(ctx, engine.SearchRequest{Mode: engine.ModeBM25, Text: "a"})
+	note("no text index", nil, err)
+	note("unknown analyzer", nil, col.IndexText(ctx, "latin"))
+	note("text index", nil, col.IndexText(ctx, engine.AnalyzerPlain))
+	plain, err := result(col.Search(ctx, engine.SearchRequest{Mode: engine.ModeBM25, Text: words(paragraphs[5], 8)}))
+	note("plain", plain, err)
+	batch, err := col.SearchBatch(ctx, []engine.SearchRequest{{Text: words(paragraphs[1], 5), Mode: engine.ModeHybrid}, {Text: words(paragraphs[1], 5), Filter: f}, {Vectors: m}})
 	for _, b := range batch {
 		res, err := result(b, err)
 		note("batch", res, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -43,11 +44,14 @@ func (q *request) plan(ctx context.Context, col *engine.Collection, s *wire.Sear
 		}
 	}
 	k := cmp.Or(s.K, 10)
+	mode, err := engine.ParseMode(cmp.Or(s.Mode, engine.ModeLateInteraction.String()))
+	if err != nil {
+		return nil, err
+	}
+	both := (mode == engine.ModeRerank || mode == engine.ModeHybrid) && s.Text != "" && s.DocumentID == ""
 	switch {
-	case queries != 1:
-		return nil, unprocessable("a search takes one of text, vectors and document_id")
-	case s.Mode != "" && s.Mode != "late-interaction":
-		return nil, unprocessable("mode %.40q: this server has late-interaction", s.Mode)
+	case queries != 1 && !both:
+		return nil, unprocessable("a search takes one of text, vectors and document_id; by rerank and hybrid, text and perhaps its vectors")
 	case len(s.Text) > int(l.QueryText):
 		return nil, tooLarge("the text has %d bytes, the limit of a query is %d", len(s.Text), l.QueryText)
 	case k < 1 || k > l.K:
@@ -77,7 +81,7 @@ func (q *request) plan(ctx context.Context, col *engine.Collection, s *wire.Sear
 		p.timeout = min(time.Duration(s.TimeoutMS)*time.Millisecond, l.MaxTimeout)
 	}
 	p.req = engine.SearchRequest{
-		Text: s.Text, Vectors: m, Weights: s.Weights, K: k + s.Offset, Exact: s.Exact, NProbe: s.NProbe, NCandidates: s.NCandidates,
+		Mode: mode, BM25: s.BM25, Text: s.Text, Vectors: m, Weights: s.Weights, K: k + s.Offset, Exact: s.Exact, NProbe: s.NProbe, NCandidates: s.NCandidates,
 		NFullScores: s.NFullScores, Filter: s.Filter.Get(), GroupBy: s.GroupBy, GroupSize: s.GroupSize, MinSeq: s.MinSeq,
 		Explain: s.Explain || p.include["highlights"],
 	}
@@ -89,6 +93,9 @@ func (q *request) plan(ctx context.Context, col *engine.Collection, s *wire.Sear
 			return nil, err
 		}
 		p.effort = p.req.Effort.String()
+	}
+	if s.Fusion != nil {
+		p.req.Fusion = *s.Fusion
 	}
 	if s.DocumentID != "" {
 		d, err := col.Get(ctx, s.DocumentID)
@@ -257,7 +264,9 @@ func (p *plan) result(enc encoder.Encoder, res *engine.SearchResult) wire.Search
 		out.Filter = res.Filter
 	}
 	norm := p.weight
-	if norm == 0 { // an encoder's weights are 1 on the mean
+	if p.req.Mode == engine.ModeBM25 || p.req.Mode == engine.ModeHybrid {
+		norm = float32(math.Inf(1)) // no mean similarity
+	} else if norm == 0 { // an encoder's weights are 1 on the mean
 		norm = float32(max(len(res.QueryTokens), p.req.Vectors.Len()))
 	}
 	hits := res.Hits
@@ -293,7 +302,7 @@ func (p *plan) hit(enc encoder.Encoder, tokens []string, norm float32, h *engine
 			out.Highlights = highlights(h.Text, matches)
 		}
 		if p.explain {
-			out.Explain = matches
+			out.Explain, out.Terms = matches, h.Explain.Terms
 		}
 	}
 	for i := range h.Passages {

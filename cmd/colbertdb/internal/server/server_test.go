@@ -511,6 +511,44 @@ func TestExplainAndHighlights(t *testing.T) {
 	}
 }
 
+// Searches by words: a default index, the other modes, what is refused.
+func TestModes(t *testing.T) {
+	i := start(t, server.Options{})
+	i.do(201, "PUT", "/v1/collections/notes", wire.CollectionConfig{TextIndex: "plain"}, nil)
+	i.do(200, "PUT", "/v1/collections/notes/documents/a", `{"text":"the lamps of a harbour"}`, nil)
+	i.do(200, "PUT", "/v1/collections/notes/documents/b", `{"text":"a storm"}`, nil)
+	var indexes wire.Indexes
+	i.do(200, "GET", "/v1/collections/notes/indexes", nil, &indexes)
+	if x := indexes.Text; x == nil || x.Analyzer != "plain" || len(indexes.Indexes) != 0 {
+		t.Errorf("%+v", indexes)
+	}
+	var got wire.SearchResult
+	i.do(200, "POST", "/v1/collections/notes/search", `{"text":"harbour lamp","mode":"bm25","explain":true}`, &got)
+	if len(got.Hits) != 1 || got.Hits[0].ID != "a" || got.Hits[0].ScoreNorm != 0 || len(got.Hits[0].Terms) != 1 || got.Hits[0].Terms[0].Term != "harbour" {
+		t.Errorf("bm25: %+v", got.Hits)
+	}
+	i.do(200, "POST", "/v1/collections/notes/indexes", wire.Paths{Text: "english"}, &indexes)
+	if indexes.Text.Analyzer != "english" {
+		t.Errorf("%+v", indexes.Text)
+	}
+	for mode, hits := range map[string]int{"bm25": 1, "rerank": 1, "hybrid": 2, "late-interaction": 2} {
+		got = wire.SearchResult{}
+		i.do(200, "POST", "/v1/collections/notes/search", fmt.Sprintf(`{"text":"harbour lamp","mode":%q,"explain":true}`, mode), &got)
+		terms := 0
+		for _, h := range got.Hits {
+			terms += len(h.Terms)
+		}
+		if len(got.Hits) != hits || (mode != "late-interaction") != (terms == 2) {
+			t.Errorf("%s: %+v", mode, got.Hits)
+		}
+	}
+	i.wantError(422, "invalid", "POST", "/v1/collections/notes/search", `{"vectors":[[1,0]],"mode":"hybrid"}`)
+	i.wantError(404, "not_found", "DELETE", "/v1/collections/notes/indexes", wire.Paths{Text: "plain"})
+	i.do(200, "DELETE", "/v1/collections/notes/indexes", wire.Paths{Text: "english"}, nil)
+	i.wantError(422, "invalid", "POST", "/v1/collections/notes/search", `{"text":"storm","mode":"bm25"}`)
+	i.wantError(422, "invalid", "PUT", "/v1/collections/other", wire.CollectionConfig{TextIndex: "latin"})
+}
+
 // A batch of searches has the results of the single ones.
 func TestSearchBatch(t *testing.T) {
 	i := start(t, server.Options{})

@@ -386,3 +386,46 @@ func TestReadGraph(t *testing.T) {
 		}
 	}
 }
+
+// A folder as jina-colbert-v2 has it: Stanford's form with XLM-RoBERTa's tokenizer
+// and markers of its own, at three dimensions.
+func TestUnigramFolder(t *testing.T) {
+	tok, err := os.ReadFile("tokenizer/testdata/unigram.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := strings.Replace(string(tok), `"added_tokens":[`, `"added_tokens":[{"id":1201,"content":"[QueryMarker]","normalized":false},{"id":1202,"content":"[DocumentMarker]","normalized":false},`, 1)
+	fsys := fstest.MapFS{
+		"artifact.metadata": {Data: []byte(`{"dim":4,"query_maxlen":8,"doc_maxlen":12,"mask_punctuation":true,"attend_to_mask_tokens":true,"query_token_id":"[QueryMarker]","doc_token_id":"[DocumentMarker]"}`)},
+		"tokenizer.json":    {Data: []byte(marked)}, "onnx/model.onnx": {Data: []byte("graph")},
+		"config.json": {Data: []byte(`{"model_type":"xlm-roberta","hidden_size":4,"vocab_size":1203,"max_position_embeddings":8194,"pad_token_id":1}`)},
+	}
+	for _, dim := range []int{4, 3, 2} {
+		f, err := encoder.ReadFolder(fsys, "m", encoder.Overrides{"embedding_dim": dim})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &session{dim: 4}
+		enc, err := encoder.NewColBERT(f, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := enc.EncodeQueries(context.Background(), []string{"the store"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := s.batches[len(s.batches)-1]
+		if q[0].Vectors.Dim != dim || q[0].Vectors.Len() != 8 || b.IDs[0] != 0 || b.IDs[1] != 1201 || q[0].Tokens[7] != "<mask>" || b.Mask[7] != 1 || !slices.Contains(b.IDs, 2) {
+			t.Errorf("dimension %d: ids %v, mask %v, %d vectors of %d", dim, b.IDs, b.Mask, q[0].Vectors.Len(), q[0].Vectors.Dim)
+		}
+		d, err := enc.EncodeDocuments(context.Background(), []string{"a", "the store"})
+		if err != nil || d[0].Vectors.Dim != dim {
+			t.Fatal(err)
+		}
+		// <s>, the marker, the tokens, </s>; padded to the longest with <pad>.
+		b = s.batches[len(s.batches)-1]
+		if row := b.IDs[len(b.IDs)-b.Cols:]; row[0] != 0 || row[1] != 1202 {
+			t.Errorf("ids %v", b.IDs)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/server"
 	"github.com/colbertdb-go/colbertdb/encoder"
@@ -74,9 +75,24 @@ func (c *serveCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, db)
+	tracing, err := startTracing(a.ctx)
+	if err != nil {
+		return err
+	}
+	var provider trace.TracerProvider
+	if tracing != nil {
+		provider = tracing
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), 5*time.Second)
+			defer cancel()
+			if err := tracing.Shutdown(ctx); err != nil { // the collector is not there
+				log.Warn("the last spans were not sent", "error", err)
+			}
+		}()
+	}
 	s, err := server.New(db, server.Options{
 		Limits: c.Limits, Model: standard, Models: further, ModelIdle: c.ModelIdle, LoadModel: loadModel, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
-		Snapshots: cmp.Or(c.Snapshots, filepath.Clean(dir)+"-snapshots"), RecallSample: c.RecallSample, SlowQuery: c.SlowQuery, Version: version, Log: log, Audit: audit,
+		Snapshots: cmp.Or(c.Snapshots, filepath.Clean(dir)+"-snapshots"), RecallSample: c.RecallSample, Tracing: provider, SlowQuery: c.SlowQuery, Version: version, Log: log, Audit: audit,
 	})
 	if err != nil {
 		return err

@@ -93,9 +93,11 @@ const windowOverlap = 32
 // its best; of one, at most maxTokens tokens are looked at (0: all).
 func rerank(ctx context.Context, m encoder.Encoder, query string, documents []string, maxTokens int) (*ranking, error) {
 	var qs []encoder.Query
-	err := guarded(func() (err error) {
-		qs, err = m.EncodeQueries(ctx, []string{query})
-		return err
+	err := spanning(ctx, "encode", func(ctx context.Context) error {
+		return guarded(func() (err error) {
+			qs, err = m.EncodeQueries(ctx, []string{query})
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err

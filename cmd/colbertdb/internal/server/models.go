@@ -137,7 +137,11 @@ func withNotes(ctx context.Context) (context.Context, *notes) {
 
 // EncodeDocuments encodes and takes notes.
 func (e noting) EncodeDocuments(ctx context.Context, texts []string) ([]encoder.Document, error) {
-	out, err := e.Encoder.EncodeDocuments(ctx, texts)
+	var out []encoder.Document
+	err := spanning(ctx, "encode", func(ctx context.Context) (err error) {
+		out, err = e.Encoder.EncodeDocuments(ctx, texts)
+		return err
+	})
 	if n, ok := ctx.Value(notesKey{}).(*notes); ok && err == nil {
 		for _, d := range out {
 			n.truncated = append(n.truncated, d.Truncated)

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // request is one request on its way through the server.
@@ -36,6 +38,7 @@ type request struct {
 	pending    []byte
 
 	pendingStatus int
+	span          trace.Span
 }
 
 // answer remembers what was sent.
@@ -85,6 +88,7 @@ func (s *Server) handle(pattern string, want scope, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := &request{s: s, w: &answer{ResponseWriter: w}, r: r, id: requestID(r), route: pattern, collection: r.PathValue("c"), isWrite: want == scopeWrite}
 		start := time.Now()
+		q.begin()
 		q.w.Header().Set("X-Request-Id", q.id)
 		q.w.Header().Set("X-Content-Type-Options", "nosniff")
 		s.active.Add(1)
@@ -129,6 +133,7 @@ func (q *request) finish(took time.Duration) {
 	if status == 0 {
 		status = http.StatusOK
 	}
+	q.end(status)
 	s.metrics.request(q.route, status, took, q.w.bytes)
 	attrs := []any{"request", q.id, "method", q.r.Method, "route", q.route, "status", status, "took", took, "bytes", q.w.bytes, "from", q.r.RemoteAddr}
 	if q.collection != "" {
@@ -167,7 +172,7 @@ func (q *request) admitted(g *gate, timeout time.Duration, f func(ctx context.Co
 func (q *request) inside(g *gate, timeout time.Duration, f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(q.r.Context(), timeout)
 	defer cancel()
-	if err := g.enter(ctx); err != nil {
+	if err := spanning(ctx, "admission", g.enter); err != nil {
 		return err
 	}
 	q.gated = true

@@ -155,6 +155,7 @@ func search(q *request) error {
 			return err
 		}
 		q.s.recall.offer(col, p)
+		traceSearch(ctx, res)
 		out := p.result(col.Encoder(), res)
 		for _, st := range res.Stages {
 			q.stages = append(q.stages, slog.Duration(st.Name, st.Duration))
@@ -235,7 +236,11 @@ func searchBatch(q *request) error {
 	}
 	return q.admitted(q.s.searches, timeout, func(ctx context.Context) error {
 		start := time.Now()
-		results, err := col.SearchBatch(ctx, reqs)
+		var results []*engine.SearchResult
+		err := spanning(ctx, "search:batch", func(ctx context.Context) (err error) {
+			results, err = col.SearchBatch(ctx, reqs)
+			return err
+		})
 		if err != nil {
 			return err
 		}

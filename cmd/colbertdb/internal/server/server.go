@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/netutil"
 
 	"github.com/colbertdb-go/colbertdb/encoder"
@@ -54,6 +55,8 @@ type Options struct {
 	// Log gets what happens, Audit one line for each write and for each request that
 	// was refused for its key. Default: none.
 	Log, Audit *slog.Logger
+	// Tracing gets the spans of requests and of the stages of searches. Default: none.
+	Tracing trace.TracerProvider
 	// AnyHost lets a server without keys answer to any Host header, for tests.
 	AnyHost bool
 }
@@ -76,6 +79,7 @@ type Server struct {
 	metrics  *metrics
 	snaps    *snapshots
 	recall   *recallSampler
+	tracer   trace.Tracer
 
 	crossOrigin *http.CrossOriginProtection
 	mux         *http.ServeMux
@@ -95,7 +99,7 @@ func New(db *engine.Engine, o Options) (*Server, error) {
 		db: db, limits: l, models: newModels(&o), keys: keyring{path: o.Keys}, memory: budget{most: int64(l.Memory)},
 		searches: newGate(l.Running, l.Queued), writes: newGate(l.Writing, l.WritesQueued), slow: o.SlowQuery,
 		version: o.Version, log: o.Log, audit: o.Audit, anyHost: o.AnyHost, snaps: &snapshots{dir: o.Snapshots},
-		crossOrigin: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
+		tracer: tracerOf(o.Tracing), crossOrigin: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
 	}
 	if s.slow == 0 {
 		s.slow = time.Second

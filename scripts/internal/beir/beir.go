@@ -7,14 +7,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // Text is a document or a query: a title is put before its text.
 type Text struct{ ID, Text string }
 
 // Read reads a file of one JSON object a line, with _id, text and perhaps title.
-// Other fields, whatever they hold, are passed over.
+// Other fields, whatever they hold, are passed over; so is the title in qmsum, where
+// it is the judges' own list of topics.
 func Read(path string) (out []Text, err error) {
+	untitled := filepath.Base(filepath.Dir(path)) == "qmsum"
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -31,7 +34,7 @@ func Read(path string) (out []Text, err error) {
 		if err := json.Unmarshal(s.Bytes(), &row); err != nil {
 			return nil, fmt.Errorf("%s, line %d: %w", path, len(out)+1, err)
 		}
-		if row.Title != "" {
+		if row.Title != "" && !untitled {
 			row.Text = row.Title + " " + row.Text
 		}
 		out = append(out, Text{row.ID, row.Text})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/lexical"
 )
 
 // modesFixture is a collection of text in segments and a buffer, with deletes.
@@ -38,8 +39,9 @@ func modesFixture(t *testing.T, seed uint64) (*engine.Engine, *engine.Collection
 	return db, col, m
 }
 
-// maxSims are the MaxSim scores of all documents, by the search that scores each.
-func maxSims(t *testing.T, col *engine.Collection, query string) map[string]float32 {
+// maxSims are the MaxSim scores of all documents, by the search that scores each, and
+// the number of the query's tokens.
+func maxSims(t *testing.T, col *engine.Collection, query string) (map[string]float32, float64) {
 	res, err := col.Search(ctx, engine.SearchRequest{Text: query, K: engine.MaxK, Exact: true})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +50,26 @@ func maxSims(t *testing.T, col *engine.Collection, query string) map[string]floa
 	for _, h := range res.Hits {
 		out[h.ID] = h.Score
 	}
-	return out
+	return out, float64(len(res.QueryTokens))
+}
+
+// most is what BM25 can be at most: the sum of the weights of the query's terms.
+func (x *textModel) most(query string) (sum float64) {
+	for _, term := range engine.AnalyzerEnglish.Query(query) {
+		df := 0
+		for _, text := range x.live {
+			for t := range engine.AnalyzerEnglish.Terms(text) {
+				if t == term.Text {
+					df++
+					break
+				}
+			}
+		}
+		if df > 0 {
+			sum += lexical.Weight(term.Count, lexical.IDF(len(x.live), df))
+		}
+	}
+	return sum
 }
 
 func hitScores(hits []engine.Hit) (out []scoredID) {
@@ -68,7 +89,7 @@ func TestRerank(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 70))
 	for i := range 20 {
 		query := randomText(r, 1+r.IntN(6))
-		sims := maxSims(t, col, query)
+		sims, _ := maxSims(t, col, query)
 		n := []int{0, 7, 60}[i%3]
 		best := m.search(engine.AnalyzerEnglish, query, cmp.Or(n, 100), nil)
 		for i := range best {
@@ -101,7 +122,7 @@ func TestHybrid(t *testing.T) {
 	weight := 0.25
 	for i := range 24 {
 		query := randomText(r, 1+r.IntN(6))
-		sims := maxSims(t, col, query)
+		sims, tokens := maxSims(t, col, query)
 		words := map[string]float32{}
 		for _, s := range m.search(engine.AnalyzerEnglish, query, len(m.live), nil) {
 			words[s.id] = s.score
@@ -120,7 +141,7 @@ func TestHybrid(t *testing.T) {
 			union[s.id] = true
 		}
 		fusion := []engine.Fusion{{}, {Weight: &weight}, {RRF: true}, {RRF: true, RankConstant: 5}}[i%4]
-		want := fused(union, sims, words, fusion)
+		want := fused(union, sims, words, fusion, tokens, m.most(query))
 		res, err := col.Search(ctx, engine.SearchRequest{Mode: engine.ModeHybrid, Text: query, NCandidates: depth, Fusion: fusion, Exact: true})
 		if err != nil {
 			t.Fatal(err)
@@ -133,20 +154,19 @@ func TestHybrid(t *testing.T) {
 }
 
 // fused is the fusion of two scores over some documents, best first.
-func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion) (out []scoredID) {
-	part := func(scores map[string]float32, w float64) map[string]float64 {
+func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion, mostSim, mostWords float64) (out []scoredID) {
+	part := func(scores map[string]float32, w, most float64) map[string]float64 {
 		var list []scoredID
 		for id := range ids {
 			list = append(list, scoredID{id, scores[id]})
 		}
 		slices.SortFunc(list, byScore)
-		high, low := float64(list[0].score), float64(list[len(list)-1].score)
 		out := map[string]float64{}
 		for i, s := range list {
 			if f.RRF {
 				out[s.id] = 1 / (cmp.Or(f.RankConstant, 60) + float64(i+1))
-			} else if high > low {
-				out[s.id] = w * (float64(s.score) - low) / (high - low)
+			} else if most > 0 {
+				out[s.id] = w * (float64(s.score) / most)
 			}
 		}
 		return out
@@ -155,7 +175,7 @@ func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion)
 	if f.Weight != nil {
 		w = *f.Weight
 	}
-	a, b := part(sims, w), part(words, 1-w)
+	a, b := part(sims, w, mostSim), part(words, 1-w, mostWords)
 	for id := range ids {
 		if f.RRF && words[id] == 0 {
 			b[id] = 0

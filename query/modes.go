@@ -45,14 +45,16 @@ type Fusion struct {
 	// RankConstant is k of RRF. Default: DefaultRankConstant.
 	RankConstant float64 `json:"rank_constant,omitempty"`
 	// Weight is that of MaxSim, from 0 to 1; BM25 has the rest. Default: DefaultWeight.
-	// Both scores are scaled to 0 to 1 over the documents of the two lists.
+	// Each score is divided by what it can be at most: MaxSim by the sum of the query
+	// tokens' weights, BM25 by that of its terms' inverse document frequencies. A
+	// document's score does not depend on which others were found.
 	Weight *float64 `json:"weight,omitempty"`
 }
 
 // Defaults of Fusion.
 const (
 	DefaultRankConstant = 60
-	DefaultWeight       = 0.5
+	DefaultWeight       = 0.8
 )
 
 func (f *Fusion) validate() error {
@@ -165,14 +167,14 @@ func (s *Searcher) hybrid(ctx context.Context, q *codec.Query, terms *TermQuery,
 		return nil, err
 	}
 	s.res.Candidates, s.res.Scored, s.res.Exhaustive = len(words), scored+len(more), exhaustive
-	out := s.fuse(append(late, more...), words)
+	out := s.fuse(q, append(late, more...), words)
 	s.stage("fuse")
 	return s.rank.top(out, len(out)), nil
 }
 
 // fuse returns the documents of late with fused scores. words are the same documents
 // with their scores by BM25, 0 without a term of the query.
-func (s *Searcher) fuse(late, words []candidate) []candidate {
+func (s *Searcher) fuse(q *codec.Query, late, words []candidate) []candidate {
 	f, out := s.p.Fusion, slices.Clone(late)
 	var a, b []float64
 	if f.RRF {
@@ -188,7 +190,14 @@ func (s *Searcher) fuse(late, words []candidate) []candidate {
 		if f.Weight != nil {
 			w = *f.Weight
 		}
-		a, b = scaled(late, w), scaled(words, 1-w)
+		var most [2]float64
+		for _, x := range q.Weights {
+			most[0] += float64(x)
+		}
+		for _, x := range s.terms.weights {
+			most[1] += x
+		}
+		a, b = scaled(late, w, most[0]), scaled(words, 1-w, most[1])
 	}
 	for i := range out {
 		out[i].score = float32(a[i] + b[i])
@@ -210,21 +219,13 @@ func (s *Searcher) reciprocalRanks(list []candidate, k float64) []float64 {
 	return out
 }
 
-// scaled returns scores scaled to 0 to w: the least of the list to the greatest.
-func scaled(list []candidate, w float64) []float64 {
+// scaled returns w times the scores over what they can be at most.
+func scaled(list []candidate, w, most float64) []float64 {
 	out := make([]float64, len(list))
-	if len(list) == 0 {
-		return out
-	}
-	low, high := list[0].score, list[0].score
-	for _, c := range list {
-		low, high = min(low, c.score), max(high, c.score)
-	}
-	if low == high {
-		return out
-	}
-	for i, c := range list {
-		out[i] = w * (float64(c.score) - float64(low)) / (float64(high) - float64(low))
+	if most > 0 {
+		for i, c := range list {
+			out[i] = w * (float64(c.score) / most)
+		}
 	}
 	return out
 }

@@ -64,7 +64,7 @@ func TestVerifyBesidePublishing(t *testing.T) {
 				}
 				cols[name] = col
 			}
-			ctx, cancel := context.WithTimeout(ctx, time.Minute) // rather than for ever
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Minute) // rather than for ever
 			defer cancel()
 			h.tables = engine.SegmentTables(t, cols["test"])
 			h.segments.Store(stage == "segments")

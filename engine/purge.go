@@ -51,7 +51,8 @@ type PurgeResult struct {
 // context ended, the documents are deleted and some of their bytes may be left:
 // call it again. Ids that are not there are purged as well, of what earlier
 // versions left. It takes the time of rewriting the segments that hold the
-// documents, and waits for reads that began before; other reads and writes go on.
+// documents, and waits for reads that began before and for a Verify; other reads and
+// writes go on.
 // A document that is written under one of the ids while it runs is a new one and
 // stays.
 //

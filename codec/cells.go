@@ -15,7 +15,8 @@ type CellTable struct {
 	lanes   int     // of a row: 32 or 64; 0: none, the query has too many tokens
 	sims    []uint8 // [cells][lanes], at least 0, in units of 1/cellUnit
 	factors [simd.CellLanes]int32
-	floor   [simd.CellLanes]uint8 // scratch
+	weights [simd.CellLanes]float32 // of the tokens, over cellUnit
+	floor   [simd.CellLanes]uint8   // scratch
 }
 
 // cellUnit is the similarity 1 in a CellTable.
@@ -44,6 +45,21 @@ func (t *CellTable) Select(codes []byte, ids []uint32) []uint32 {
 	return allTokens(ids)
 }
 
+// MaxSim returns the weighted sum, over the tokens of the query, of the greatest
+// similarity of a document's cells: about its score, for a twentieth of the work of
+// plane A. ok is false where the table cannot tell.
+func (t *CellTable) MaxSim(codes []byte) (score float32, ok bool) {
+	if t.lanes == 0 {
+		return 0, false
+	}
+	clear(t.floor[:])
+	simd.MaxCells(&t.floor, t.sims, t.lanes, codes, len(codes)/2)
+	for l, best := range t.floor[:t.lanes] {
+		score += float32(float32(best) * t.weights[l])
+	}
+	return score, true
+}
+
 func allTokens(ids []uint32) []uint32 {
 	for i := range ids {
 		ids[i] = uint32(i)
@@ -67,7 +83,9 @@ func (t *CellTable) reset(q *Query, cells int) {
 		clear(t.sims)
 	}
 	clear(t.factors[:])
+	clear(t.weights[:])
 	for l, w := range q.Weights {
+		t.weights[l] = w / cellUnit
 		if w > 0 {
 			// A product is a similarity times IntScale, divided by the token's scale.
 			t.factors[l] = int32(math.Round(cellUnit * (1 << 22) * float64(q.Scale[l]) / float64(IntScale(q.Dim))))

@@ -146,7 +146,7 @@ func (b *batch) candidates(ctx context.Context) error {
 		for j, i := range probing {
 			s := b.runs[i].s
 			jobs[j] = codec.ProbeJob{Prober: s.gen.prober, Query: b.runs[i].q, Cells: s.p.Cells, N: s.p.NProbe, Table: &s.groups[g].cells}
-			if s.allOnPlaneA() {
+			if s.takesAllowed() {
 				jobs[j].Cells, jobs[j].N = 1, 1
 			}
 		}
@@ -157,7 +157,7 @@ func (b *batch) candidates(ctx context.Context) error {
 		}
 		for _, i := range probing {
 			s := b.runs[i].s
-			if s.allOnPlaneA() {
+			if s.takesAllowed() {
 				continue
 			}
 			if s.groups[g].space.Routing != nil {
@@ -170,9 +170,10 @@ func (b *batch) candidates(ctx context.Context) error {
 	}
 	for _, i := range probing {
 		r := &b.runs[i]
-		if r.s.allOnPlaneA() {
-			r.found = r.s.everyAllowed()
-			r.tiers[0].keep = len(r.found)
+		if r.s.takesAllowed() {
+			if err := r.s.takeAllowed(ctx, &r.tiers[0]); err != nil {
+				return batchError(i, err)
+			}
 		} else if enough, err := r.s.widen(ctx, r.q, r.s.p.K); err != nil {
 			return batchError(i, err)
 		} else if !enough {

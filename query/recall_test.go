@@ -95,6 +95,40 @@ func TestCandidateRecallOnRealVectors(t *testing.T) {
 	}
 }
 
+// A filter that leaves more documents than plane A scores and fewer than would be
+// looked for among postings: the best of them by their cells are scored, which finds
+// as much as without a filter.
+func TestFilteredRecallOnRealVectors(t *testing.T) {
+	queries, docs := testdata.Lotte(t)
+	if raceEnabled || testing.Short() {
+		queries = queries[:20]
+	}
+	c := encodeAll(t, concat(docs), codec.TrainOptions{Cells: 1024, Centroids: 1024, Iterations: 3}, codec.Exact, docs, queries)
+	for i := range c.docs {
+		c.docs[i].attrs = fmt.Sprintf(`{"n": %d}`, i%10)
+	}
+	srcs, f := spread(c.docs, 3, true), mustFilter(t, "n >= 1")
+	s := NewSearcher()
+	found, wanted := 0, 0
+	for _, q := range c.queries {
+		got := mustSearch(t, s, q, srcs, c.space, Params{K: 10, NA: 200, Filter: f})
+		if got.Exhaustive || got.Candidates != 450 || got.Scored != 128 {
+			t.Fatalf("exhaustive %t, %d candidates, %d scored", got.Exhaustive, got.Candidates, got.Scored)
+		}
+		for _, h := range mustSearch(t, s, q, srcs, c.space, Params{K: 10, Exact: true, Filter: f}).Hits {
+			wanted++
+			if slices.ContainsFunc(got.Hits, func(g Hit) bool { return g.ID == h.ID }) {
+				found++
+			}
+		}
+	}
+	recall := float64(found) / float64(wanted)
+	t.Logf("candidate recall@10 %.3f", recall)
+	if recall < 0.95 {
+		t.Errorf("candidate recall@10 %.3f, want 0.95", recall)
+	}
+}
+
 // 5,500 synthetic documents, each mixed of the tokens of two real ones, with noise.
 func TestCandidateRecallOnResampledVectors(t *testing.T) {
 	if testing.Short() || raceEnabled {

@@ -243,23 +243,67 @@ func (s *Searcher) everyAllowed() []candidate {
 }
 
 // filterScan is the number of times NA documents that a filter may leave so that
-// all of them are scored on plane A. To look for NA of them among the postings of
-// all documents would take about as long, and miss those far from the query.
+// all of them are candidates, the best NA by the table of cells. To look for NA of
+// them among the postings of all documents would take longer, and miss those far from
+// the query.
 const filterScan = 4
 
-// allOnPlaneA reports whether all allowed documents are candidates.
-func (s *Searcher) allOnPlaneA() bool { return s.p.Filter != nil && s.matches <= filterScan*s.p.NA }
+// takesAllowed reports whether all allowed documents are candidates.
+func (s *Searcher) takesAllowed() bool { return s.p.Filter != nil && s.matches <= filterScan*s.p.NA }
+
+// takeAllowed makes candidates of all allowed documents, with the scores of their
+// cells. Where these cannot be told or compared, the first tier keeps all.
+func (s *Searcher) takeAllowed(ctx context.Context, first *tier) error {
+	all := s.everyAllowed()
+	if len(all) <= first.keep {
+		return nil
+	}
+	if len(s.groups) > 1 || first.plane != codec.PlaneA {
+		first.keep = len(all)
+		return nil
+	}
+	const ahead = segment.BufferedViews - 1
+	var views [segment.BufferedViews]codec.View
+	table := &s.groups[0].cells
+	for i := range len(all) + ahead {
+		if i < len(all) {
+			src := s.sources[all[i].source]
+			v, err := src.View(all[i].ord, codec.PlaneNone, &s.buf)
+			if err != nil {
+				return fmt.Errorf("document %q: %w", src.ExternalID(all[i].ord), err)
+			}
+			v.PrefetchCodes()
+			views[i%len(views)] = v
+		}
+		if i < ahead {
+			continue
+		}
+		if i%1024 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		c, ok := &all[i-ahead], false
+		if c.score, ok = table.MaxSim(views[(i-ahead)%len(views)].Codes); !ok {
+			first.keep = len(all)
+			break
+		}
+	}
+	return nil
+}
 
 // generate finds candidates and scores them tier by tier. It returns nil when
 // the postings do not lead to enough documents.
 func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]candidate, error) {
 	tiers := s.tiers(want)
-	if s.allOnPlaneA() {
+	if s.takesAllowed() {
 		for i := range s.groups {
 			s.gen.cells(q, &s.groups[i])
 		}
 		s.stage("centroids")
-		tiers[0].keep = len(s.everyAllowed())
+		if err := s.takeAllowed(ctx, &tiers[0]); err != nil {
+			return nil, err
+		}
 	} else if enough, err := s.lookUp(ctx, q, want); err != nil || !enough {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ type Source interface {
 	Tokens(ord int) int
 	// Attributes returns those of one document, nil without.
 	Attributes(ord int) ([]byte, error)
-	// View returns what scoring on plane p needs, valid until buf has served
-	// segment.BufferedViews more.
+	// View returns what scoring on plane p needs, of codec.PlaneNone the codes, valid
+	// until buf has served segment.BufferedViews more.
 	View(ord int, p codec.Plane, buf *segment.Buffer) (codec.View, error)
 	// Postings returns the posting lists; nil: every live document is a candidate.
 	Postings() Lister

@@ -134,6 +134,8 @@ func setColumn(v *codec.View, c column, data []byte) {
 // planeColumns are the columns that scoring on a plane reads.
 func planeColumns(p codec.Plane) []column {
 	switch p {
+	case codec.PlaneNone:
+		return columnsCodes
 	case codec.PlaneA:
 		return columnsA
 	case codec.PlaneB:
@@ -149,10 +151,11 @@ func planeColumns(p codec.Plane) []column {
 }
 
 var (
-	columnsA   = []column{colCodes, colA}
-	columnsB   = []column{colCodes, colA, colB}
-	columnsC   = []column{colC}
-	columnsRaw = []column{colRaw}
+	columnsCodes = []column{colCodes}
+	columnsA     = []column{colCodes, colA}
+	columnsB     = []column{colCodes, colA, colB}
+	columnsC     = []column{colC}
+	columnsRaw   = []column{colRaw}
 
 	columnsPLAID = []column{colPLAID}
 )

@@ -45,19 +45,20 @@ func (t *CellTable) Select(codes []byte, ids []uint32) []uint32 {
 	return allTokens(ids)
 }
 
+// Known reports whether the table has similarities: the query may have too many
+// tokens.
+func (t *CellTable) Known() bool { return t.lanes > 0 }
+
 // MaxSim returns the weighted sum, over the tokens of the query, of the greatest
 // similarity of a document's cells: about its score, for a twentieth of the work of
-// plane A. ok is false where the table cannot tell.
-func (t *CellTable) MaxSim(codes []byte) (score float32, ok bool) {
-	if t.lanes == 0 {
-		return 0, false
-	}
+// plane A. The table must be Known.
+func (t *CellTable) MaxSim(codes []byte) (score float32) {
 	clear(t.floor[:])
 	simd.MaxCells(&t.floor, t.sims, t.lanes, codes, len(codes)/2)
 	for l, best := range t.floor[:t.lanes] {
 		score += float32(float32(best) * t.weights[l])
 	}
-	return score, true
+	return score
 }
 
 func allTokens(ids []uint32) []uint32 {

@@ -160,6 +160,9 @@ func (v *memView) View(ord int, _ codec.Plane, _ *segment.Buffer) (codec.View, e
 	return v.docs[ord].enc.View, nil
 }
 
+// Pinned is true: the buffer is in memory.
+func (v *memView) Pinned(codec.Plane) bool { return true }
+
 // Postings returns nil for a flat buffer, whose documents are all candidates.
 func (v *memView) Postings() query.Lister {
 	if !v.mt.space.coded() {

@@ -24,7 +24,7 @@ const (
 const (
 	minSentenceWords = 4
 	maxSentenceWords = 24
-	trialWindow      = 32 // token vectors
+	trialWindow      = 16 // token vectors, of a short question
 )
 
 // trials makes the queries of a calibration: of those given, of sentences, or of

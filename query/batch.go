@@ -27,7 +27,7 @@ func SearchBatch(ctx context.Context, searchers []*Searcher, queries []*codec.Qu
 		b.runs[i] = batchRun{s: s, q: queries[i], alone: params[i].GroupBy != ""}
 	}
 	for i, r := range b.runs {
-		if err := r.s.begin(sources, params[i]); err != nil {
+		if err := r.s.begin(sources, r.q, params[i]); err != nil {
 			return nil, batchError(i, err)
 		}
 	}
@@ -171,9 +171,7 @@ func (b *batch) candidates(ctx context.Context) error {
 	for _, i := range probing {
 		r := &b.runs[i]
 		if r.s.takesAllowed() {
-			if err := r.s.takeAllowed(ctx, &r.tiers[0]); err != nil {
-				return batchError(i, err)
-			}
+			r.s.everyAllowed()
 		} else if enough, err := r.s.widen(ctx, r.q, r.s.p.K); err != nil {
 			return batchError(i, err)
 		} else if !enough {
@@ -213,7 +211,10 @@ func (b *batch) scoreTier(ctx context.Context, t int) error {
 		if t >= len(r.tiers) {
 			continue
 		}
-		r.found = r.s.keep(r.found, t, r.tiers[t])
+		var err error
+		if r.found, err = r.s.keep(ctx, r.found, t, r.tiers[t]); err != nil {
+			return batchError(i, err)
+		}
 		if r.tiers[t].pruned {
 			if err := r.s.score(ctx, r.tiers[t], r.found); err != nil {
 				return batchError(i, err)

@@ -75,7 +75,7 @@ func Measure(ctx context.Context, sources []Source, trials []Trial, target float
 		if out.Reached && rung > RungOf(EffortHigh, out.Default) {
 			break
 		}
-		r, err := m.rung(ctx, Ladder[rung])
+		r, err := m.rung(ctx, rung)
 		if err != nil {
 			return nil, err
 		}
@@ -134,10 +134,11 @@ func (m *measuring) scan(ctx context.Context, trials []Trial) error {
 	return nil
 }
 
-// rung searches for all trials with some budgets.
-func (m *measuring) rung(ctx context.Context, b Budgets) (sum Recall, err error) {
+// rung searches for all trials with the budgets of a rung.
+func (m *measuring) rung(ctx context.Context, rung int) (sum Recall, err error) {
 	for i := range m.known {
 		a := &m.known[i]
+		b := BudgetsOf(rung, a.Query.Tokens)
 		r, err := m.s.Search(ctx, a.Query, m.sources, Params{
 			K: CalibrationK + 1, Cells: b.Cells, NProbe: b.NProbe, NA: b.NA, NFullScores: b.NFullScores,
 		})

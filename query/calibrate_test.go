@@ -130,6 +130,14 @@ func TestRungs(t *testing.T) {
 			t.Errorf("%s at %d: rung %d, want %d", c.effort, c.rung, got, c.want)
 		}
 	}
+	for tokens, want := range map[int]int{512: 3, 16: 3, 15: 4, 10: 4, 9: 5, 6: 5, 5: 6, 3: 6, 2: 7, 1: 7} {
+		if got := BudgetsOf(3, tokens); got != Ladder[want] {
+			t.Errorf("%d tokens: %+v, want those of rung %d", tokens, got, want)
+		}
+	}
+	if got := BudgetsOf(7, 3); got != Ladder[7] {
+		t.Errorf("beyond the ladder: %+v", got)
+	}
 	for i, b := range Ladder[1:] {
 		if a := Ladder[i]; b.Cells < a.Cells || b.NProbe < a.NProbe || b.NA < a.NA || b.NFullScores < a.NFullScores {
 			t.Errorf("rung %d spends less than rung %d", i+1, i)

@@ -79,7 +79,7 @@ const (
 // that are reranked, or the depth of the lists that are fused.
 func (s *Searcher) SearchTerms(ctx context.Context, mode Mode, q *codec.Query, terms *TermQuery, sources []Source, p Params) (*Result, error) {
 	depth := p.NA
-	if err := s.begin(sources, p); err != nil {
+	if err := s.begin(sources, q, p); err != nil {
 		return nil, err
 	}
 	defer s.forget()

@@ -78,7 +78,7 @@ const (
 type Budgets struct{ Cells, NProbe, NA, NFullScores int }
 
 // Ladder is what searches choose their budgets from, each about 1.3 to 2 times the
-// work of the one before. docs/benchmarks.md has the measurements.
+// work of the one before (BudgetsOf). docs/benchmarks.md has the measurements.
 var Ladder = []Budgets{
 	{Cells: 4, NProbe: 4, NA: 512, NFullScores: 64},
 	{Cells: 8, NProbe: 8, NA: 1024, NFullScores: 96},
@@ -106,8 +106,19 @@ func RungOf(e Effort, rung int) int {
 	return min(max(rung, 0), len(Ladder)-1)
 }
 
-// withDefaults fills in what is zero, larger where K is.
-func (p Params) withDefaults() Params {
+// BudgetsOf returns the budgets of a rung for a query of some token vectors: those of
+// a rung more below 16, of two below 10, of three below 6 and of four below 3. A short
+// query looks into fewer lists, and a document costs it less.
+func BudgetsOf(rung, tokens int) Budgets {
+	for t := 16; tokens < t; t = t * 5 / 8 {
+		rung++
+	}
+	return Ladder[min(max(rung, 0), len(Ladder)-1)]
+}
+
+// withDefaults fills in what is zero for a query of some token vectors, larger where
+// K is.
+func (p Params) withDefaults(tokens int) Params {
 	if p.K == 0 {
 		p.K = 10
 	}
@@ -119,7 +130,7 @@ func (p Params) withDefaults() Params {
 	}
 	b := Budgets{1, 1, 1, 1} // EffortFull spends none
 	if p.Effort != EffortFull {
-		b = Ladder[RungOf(p.Effort, cmp.Or(p.Rung, DefaultRung))]
+		b = BudgetsOf(RungOf(p.Effort, cmp.Or(p.Rung, DefaultRung)), tokens)
 	}
 	b.Cells = max(b.Cells, min(p.NProbe, MaxNProbe))
 	def := func(v *int, d int) {

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/codec"
@@ -85,7 +86,7 @@ func NewSearcher() *Searcher {
 
 // Search finds the documents of the sources with the greatest MaxSim.
 func (s *Searcher) Search(ctx context.Context, q *codec.Query, sources []Source, p Params) (*Result, error) {
-	if err := s.begin(sources, p); err != nil {
+	if err := s.begin(sources, q, p); err != nil {
 		return nil, err
 	}
 	defer s.forget()
@@ -132,9 +133,13 @@ func (s *Searcher) answer(find func(want int) ([]candidate, error)) error {
 	}
 }
 
-// begin prepares for a search; forget ends it.
-func (s *Searcher) begin(sources []Source, p Params) error {
-	p = p.withDefaults()
+// begin prepares for a search, q is nil for one by words alone; forget ends it.
+func (s *Searcher) begin(sources []Source, q *codec.Query, p Params) error {
+	tokens := 0
+	if q != nil {
+		tokens = q.Tokens
+	}
+	p = p.withDefaults(tokens)
 	if err := p.validate(); err != nil {
 		return err
 	}
@@ -242,37 +247,52 @@ func (s *Searcher) everyAllowed() []candidate {
 	return all
 }
 
-// filterScan is the number of times NA documents that a filter may leave so that
-// all of them are candidates, the best NA by the table of cells. To look for NA of
-// them among the postings of all documents would take longer, and miss those far from
-// the query.
-const filterScan = 4
+// cellRank is the number of candidates, in times of those that plane A scores, that
+// are ranked by the cells of their tokens: for a twentieth of the work a document,
+// that knows every query token's best cell, where postings know those probed.
+const cellRank = 4
 
-// takesAllowed reports whether all allowed documents are candidates.
-func (s *Searcher) takesAllowed() bool { return s.p.Filter != nil && s.matches <= filterScan*s.p.NA }
+// takesAllowed reports whether all documents that a filter leaves are candidates. To
+// look for NA of them among the postings of all documents would take longer, and miss
+// those far from the query.
+func (s *Searcher) takesAllowed() bool { return s.p.Filter != nil && s.matches <= cellRank*s.p.NA }
 
-// takeAllowed makes candidates of all allowed documents, with the scores of their
-// cells. Where these cannot be told or compared, the first tier keeps all.
-func (s *Searcher) takeAllowed(ctx context.Context, first *tier) error {
-	all := s.everyAllowed()
-	if len(all) <= first.keep {
-		return nil
+// ranksByCells reports whether candidates can be ranked by their cells: scores of two
+// codebooks do not compare, and who has to read the codes had better read plane A.
+func (s *Searcher) ranksByCells() bool {
+	coded := 0
+	for i := range s.groups {
+		g := &s.groups[i]
+		if g.space.Codebook == nil {
+			continue
+		}
+		if coded++; coded > 1 || g.space.Representation == codec.PlanePLAID || !g.cells.Known() {
+			return false
+		}
+		for _, at := range g.sources {
+			if !s.sources[at].Pinned(codec.PlaneNone) {
+				return false
+			}
+		}
 	}
-	if len(s.groups) > 1 || first.plane != codec.PlaneA {
-		first.keep = len(all)
-		return nil
-	}
+	return coded == 1
+}
+
+// scoreCells replaces the scores of candidates that have cells by MaxSim over them.
+func (s *Searcher) scoreCells(ctx context.Context, c []candidate) error {
 	const ahead = segment.BufferedViews - 1
 	var views [segment.BufferedViews]codec.View
-	table := &s.groups[0].cells
-	for i := range len(all) + ahead {
-		if i < len(all) {
-			src := s.sources[all[i].source]
-			v, err := src.View(all[i].ord, codec.PlaneNone, &s.buf)
-			if err != nil {
-				return fmt.Errorf("document %q: %w", src.ExternalID(all[i].ord), err)
+	for i := range len(c) + ahead {
+		if i < len(c) {
+			src := s.sources[c[i].source]
+			v := codec.View{}
+			if s.spaces[c[i].source].Codebook != nil {
+				var err error
+				if v, err = src.View(c[i].ord, codec.PlaneNone, &s.buf); err != nil {
+					return fmt.Errorf("document %q: %w", src.ExternalID(c[i].ord), err)
+				}
+				v.PrefetchCodes()
 			}
-			v.PrefetchCodes()
 			views[i%len(views)] = v
 		}
 		if i < ahead {
@@ -283,10 +303,11 @@ func (s *Searcher) takeAllowed(ctx context.Context, first *tier) error {
 				return err
 			}
 		}
-		c, ok := &all[i-ahead], false
-		if c.score, ok = table.MaxSim(views[(i-ahead)%len(views)].Codes); !ok {
-			first.keep = len(all)
-			break
+		c := &c[i-ahead]
+		if v := views[(i-ahead)%len(views)]; v.Codes != nil {
+			c.score = s.groups[s.groupOf[c.source]].cells.MaxSim(v.Codes)
+		} else {
+			c.score = math.MaxFloat32 // flat documents are few
 		}
 	}
 	return nil
@@ -300,17 +321,18 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 		for i := range s.groups {
 			s.gen.cells(q, &s.groups[i])
 		}
+		s.everyAllowed()
 		s.stage("centroids")
-		if err := s.takeAllowed(ctx, &tiers[0]); err != nil {
-			return nil, err
-		}
 	} else if enough, err := s.lookUp(ctx, q, want); err != nil || !enough {
 		return nil, err
 	}
 	s.res.Candidates = len(s.gen.found)
 	found := s.gen.found
 	for i, t := range tiers {
-		found = s.keep(found, i, t)
+		var err error
+		if found, err = s.keep(ctx, found, i, t); err != nil {
+			return nil, err
+		}
 		if i == 0 {
 			s.stage("select")
 		}
@@ -323,17 +345,30 @@ func (s *Searcher) generate(ctx context.Context, q *codec.Query, want int) ([]ca
 	return s.rank.top(found, len(found)), nil
 }
 
-// keep returns the candidates that tier i scores.
-func (s *Searcher) keep(found []candidate, i int, t tier) []candidate {
-	switch {
-	case len(found) <= t.keep:
-	case i == 0:
-		found = s.selectCandidates(found, t.keep)
-	default:
-		s.rank.selectTop(found, t.keep)
-		found = found[:t.keep]
+// keep returns the candidates that tier i scores: the first tier's are chosen by their
+// cells, among the best by postings.
+func (s *Searcher) keep(ctx context.Context, found []candidate, i int, t tier) ([]candidate, error) {
+	if len(found) <= t.keep {
+		return found, nil
 	}
-	return found
+	if i == 0 {
+		byCells := s.ranksByCells()
+		switch {
+		case s.takesAllowed(): // without estimates
+			if !byCells {
+				return found, nil
+			}
+		case !byCells:
+			return s.selectCandidates(found, t.keep), nil
+		case len(found) > cellRank*t.keep:
+			found = s.selectCandidates(found, cellRank*t.keep)
+		}
+		if err := s.scoreCells(ctx, found); err != nil {
+			return nil, err
+		}
+	}
+	s.rank.selectTop(found, t.keep)
+	return found[:t.keep], nil
 }
 
 // lookUp finds candidates by the postings, at least n_A of those that a filter

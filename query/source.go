@@ -22,6 +22,8 @@ type Source interface {
 	// View returns what scoring on plane p needs, of codec.PlaneNone the codes, valid
 	// until buf has served segment.BufferedViews more.
 	View(ord int, p codec.Plane, buf *segment.Buffer) (codec.View, error)
+	// Pinned reports whether View for plane p is of memory, without a read.
+	Pinned(p codec.Plane) bool
 	// Postings returns the posting lists; nil: every live document is a candidate.
 	Postings() Lister
 }

@@ -30,6 +30,7 @@ type testSource struct {
 	postings  map[uint32][]uint16 // nil: flat
 	views     int                 // calls of View
 	fail      error               // what View returns
+	unpinned  bool                // View reads
 	allArrays bool                // no list as a bitset
 }
 
@@ -81,6 +82,8 @@ func (s *testSource) View(ord int, _ codec.Plane, _ *segment.Buffer) (codec.View
 	s.views++
 	return s.docs[ord].enc.View, s.fail
 }
+
+func (s *testSource) Pinned(codec.Plane) bool { return !s.unpinned }
 
 func (s *testSource) Postings() Lister {
 	if s.postings == nil {

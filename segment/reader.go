@@ -172,6 +172,16 @@ func (r *Reader) View(ord int, p codec.Plane, buf *Buffer) (codec.View, error) {
 	return v, nil
 }
 
+// Pinned reports whether the columns that View reads for plane p are pinned.
+func (r *Reader) Pinned(p codec.Plane) bool {
+	for _, c := range planeColumns(p) {
+		if col := r.columns[c.slot()]; col == nil || col.pinned.Load() == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Full returns every stored column of a document, for merging.
 func (r *Reader) Full(ord int, buf *Buffer) (codec.View, error) {
 	v := codec.View{Tokens: r.Tokens(ord), Exp: r.docs.exps[ord]}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,15 +54,13 @@ func TestSearchesSeeWholeBatches(t *testing.T) {
 			}
 		})
 	}
-	for reader := range 3 {
+	var searches [3]atomic.Int64
+	for reader := range searches {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(3, uint64(reader)))
-			for n := 0; ; n++ {
+			for ; ; searches[reader].Add(1) {
 				select {
 				case <-stop:
-					if n < 10 {
-						t.Errorf("only %d searches: the test has no power", n)
-					}
 					return
 				default:
 				}
@@ -103,10 +102,19 @@ func TestSearchesSeeWholeBatches(t *testing.T) {
 		}
 	})
 	time.Sleep(4 * time.Second)
+	eventually(t, "searches of every reader beside seals, merges and a training", func() bool {
+		m := db.Metrics()
+		return m.Seals > 0 && m.Merges > 0 && m.Trainings > 0 && fewest(&searches) >= 10
+	})
 	close(stop)
 	wg.Wait()
-	m := db.Metrics()
-	if m.Seals == 0 || m.Merges == 0 || m.Trainings == 0 {
-		t.Errorf("%d seals, %d merges, %d trainings: the test has no power", m.Seals, m.Merges, m.Trainings)
+}
+
+// fewest is the least of some counters.
+func fewest(counters *[3]atomic.Int64) int64 {
+	least := counters[0].Load()
+	for i := range counters {
+		least = min(least, counters[i].Load())
 	}
+	return least
 }

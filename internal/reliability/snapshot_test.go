@@ -21,9 +21,13 @@ import (
 func TestR09SearchesSeeOneVersion(t *testing.T) {
 	for seed, cfg := range []engine.CollectionConfig{{Dim: 8}, {Dim: 8, Profile: engine.Compact, RetainRaw: true}} {
 		d := time.Duration(Count(2500, 90_000)) * time.Millisecond
-		searches, versions, err := snapshots(uint64(seed), cfg, d)
-		if err != nil {
-			t.Fatalf("run 1, seed %d: %v", seed, err)
+		searches, versions := 0, 0
+		for end := d * 16; d < end && (searches < 50 || versions < 20); d *= 2 { // longer on a busy machine
+			var err error
+			searches, versions, err = snapshots(uint64(seed), cfg, d)
+			if err != nil {
+				t.Fatalf("run 1, seed %d: %v", seed, err)
+			}
 		}
 		t.Logf("%s, raw %t: %d searches over %d versions", cfg.Profile, cfg.RetainRaw, searches, versions)
 		if searches < 50 || versions < 20 {

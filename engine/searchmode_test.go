@@ -13,7 +13,6 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/engine"
-	"github.com/colbertdb-go/colbertdb/internal/lexical"
 )
 
 // modesFixture is a collection of text in segments and a buffer, with deletes.
@@ -53,23 +52,12 @@ func maxSims(t *testing.T, col *engine.Collection, query string) (map[string]flo
 	return out, float64(len(res.QueryTokens))
 }
 
-// most is what BM25 can be at most: the sum of the weights of the query's terms.
-func (x *textModel) most(query string) (sum float64) {
-	for _, term := range engine.AnalyzerEnglish.Query(query) {
-		df := 0
-		for _, text := range x.live {
-			for t := range engine.AnalyzerEnglish.Terms(text) {
-				if t == term.Text {
-					df++
-					break
-				}
-			}
-		}
-		if df > 0 {
-			sum += lexical.Weight(term.Count, lexical.IDF(len(x.live), df))
-		}
+// most is the best score by BM25, 0 where no document has a term.
+func (x *textModel) most(query string) float64 {
+	for _, s := range x.search(engine.AnalyzerEnglish, query, 1, nil) {
+		return float64(s.score)
 	}
-	return sum
+	return 0
 }
 
 func hitScores(hits []engine.Hit) (out []scoredID) {

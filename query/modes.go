@@ -45,16 +45,15 @@ type Fusion struct {
 	// RankConstant is k of RRF. Default: DefaultRankConstant.
 	RankConstant float64 `json:"rank_constant,omitempty"`
 	// Weight is that of MaxSim, from 0 to 1; BM25 has the rest. Default: DefaultWeight.
-	// Each score is divided by what it can be at most: MaxSim by the sum of the query
-	// tokens' weights, BM25 by that of its terms' inverse document frequencies. A
-	// document's score does not depend on which others were found.
+	// MaxSim is divided by the sum of the query tokens' weights, which is the most that
+	// it can be, BM25 by the best document's.
 	Weight *float64 `json:"weight,omitempty"`
 }
 
 // Defaults of Fusion.
 const (
 	DefaultRankConstant = 60
-	DefaultWeight       = 0.8
+	DefaultWeight       = 0.9
 )
 
 func (f *Fusion) validate() error {
@@ -194,8 +193,8 @@ func (s *Searcher) fuse(q *codec.Query, late, words []candidate) []candidate {
 		for _, x := range q.Weights {
 			most[0] += float64(x)
 		}
-		for _, x := range s.terms.weights {
-			most[1] += x
+		for _, c := range words {
+			most[1] = max(most[1], float64(c.score))
 		}
 		a, b = scaled(late, w, most[0]), scaled(words, 1-w, most[1])
 	}
@@ -219,7 +218,7 @@ func (s *Searcher) reciprocalRanks(list []candidate, k float64) []float64 {
 	return out
 }
 
-// scaled returns w times the scores over what they can be at most.
+// scaled returns w times the scores over the most that they can be, or are.
 func scaled(list []candidate, w, most float64) []float64 {
 	out := make([]float64, len(list))
 	if most > 0 {

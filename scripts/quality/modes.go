@@ -32,7 +32,7 @@ func modes(sweep bool) []variant {
 	for _, k := range []float64{10, 60} {
 		out = append(out, variant{fmt.Sprintf("RRF %g", k), engine.SearchRequest{Mode: engine.ModeHybrid, Fusion: engine.Fusion{RRF: true, RankConstant: k}}})
 	}
-	for _, w := range []float64{.5, .67, .74, .77, .8, .83} {
+	for _, w := range []float64{.8, .85, .89, .9, .91, .93, .95} {
 		out = append(out, variant{fmt.Sprintf("weight %g", w), engine.SearchRequest{Mode: engine.ModeHybrid, Fusion: engine.Fusion{Weight: &w}}})
 	}
 	return out

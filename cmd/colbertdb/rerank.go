@@ -45,7 +45,7 @@ func (c *rerankCmd) Run(a *app) (err error) {
 	if r.Documents == 0 {
 		return errors.New("no documents to rank")
 	}
-	search := searchCmd{Query: c.Query, K: c.K, Effort: "default", Exact: true, GroupBy: attrPassage, Explain: c.Explain, Lines: c.Lines}
+	search := searchCmd{Query: c.Query, Mode: engine.ModeLateInteraction.String(), K: c.K, Effort: "default", Exact: true, GroupBy: attrPassage, Explain: c.Explain, Lines: c.Lines}
 	if search.K == 0 {
 		search.K = min(int(r.Documents), engine.MaxK)
 	}

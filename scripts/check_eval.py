@@ -12,6 +12,12 @@
 The last one scores every run that the command wrote, and compares all means, the
 measures of every query and the comparisons of configurations with what it printed.
 
+    go build -o bin/colbertdb ./cmd/colbertdb
+    venv/bin/python scripts/check_eval.py --collections DIR
+
+does the same for every split of every collection of a folder, without a model: the runs
+are drawn from its judgments and its documents, with equal scores among them.
+
 The cases are hostile on purpose: equal scores, scores that float32 cannot tell
 apart, queries without a ranking or without relevant documents, graded and
 negative judgments, unjudged documents, rankings shorter than the cut-off. The
@@ -22,7 +28,9 @@ import json
 import math
 import pathlib
 import random
+import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytrec_eval
@@ -151,7 +159,7 @@ def check_comparison(got, want, n):
     return bad
 
 
-def check_output(path):
+def check_output(path, quiet=False):
     """Scores the runs that `colbertdb eval --runs --json` wrote and compares every figure."""
     printed = json.load(open(path))
     bad = figures = queries = 0
@@ -167,7 +175,8 @@ def check_output(path):
             want = values["all", k][NAMES.index(m["name"])]
             differs = abs(m["value"] - want) > 5e-5
             bad, figures = bad + differs, figures + 1
-            print(f"{name} {m['name']}{'@%d' % m['k'] if m['k'] else ''}: {m['value']:.6f}, trec_eval {want:.6f}{'  DIFFERS' if differs else ''}")
+            if differs or not quiet:
+                print(f"{name} {m['name']}{'@%d' % m['k'] if m['k'] else ''}: {m['value']:.6f}, trec_eval {want:.6f}{'  DIFFERS' if differs else ''}")
         for q in r["per_query"]:
             want = values[q["query"], r["k"]]
             got = [q[n] for n in NAMES]
@@ -189,6 +198,49 @@ def check_output(path):
             print(f"{c['dataset']}: {c['config']} against {c['base']}: {differs} differ from SciPy's")
     print(f"{figures} means, {queries} queries and {compared} comparisons checked, {bad} differ")
     return bad
+
+
+def draw(qrels, ids, rnd, skill):
+    """A run of a made-up system: judged and other documents, few different scores."""
+    run = {}
+    for q in sorted(qrels):
+        if rnd.random() < 0.02:
+            continue  # no answer
+        docs = {d: g for d, g in qrels[q].items() if rnd.random() < 0.8}
+        for d in rnd.sample(ids, min(len(ids), rnd.choice((0, 10, 120)))):
+            docs.setdefault(d, 0)
+        run[q] = {d: round(skill * g + rnd.random(), rnd.choice((1, 1, 6))) for d, g in docs.items()}
+        if not run[q]:
+            del run[q]
+    return run
+
+
+def check_collections(folder, program):
+    rnd = random.Random(20240607)
+    bad, splits = 0, 0
+    for corpus in sorted(pathlib.Path(folder).glob("*/corpus.jsonl")):
+        ids = [str(json.loads(l)["_id"]) for l in open(corpus)]
+        for file in sorted((corpus.parent / "qrels").glob("*.tsv")):
+            qrels = read_qrels(file)
+            grades = sorted({g for docs in qrels.values() for g in docs.values() if g > 0})
+            splits += 1
+            with tempfile.TemporaryDirectory() as tmp:
+                runs = []
+                for name, skill in (("strong", 0.5), ("weak", 0.2)):
+                    runs.append(f"{tmp}/{corpus.parent.name}-{file.stem}-{name}.run")
+                    with open(runs[-1], "w") as f:
+                        for q, docs in draw(qrels, ids, rnd, skill).items():
+                            for rank, (d, score) in enumerate(docs.items()):
+                                f.write(f"{q} Q0 {d} {rank} {score!r} {name}\n")
+                for grade in grades[:2]:
+                    out = f"{tmp}/out.json"
+                    with open(out, "w") as f:
+                        args = [program, "eval", "--qrels", str(file), "-k", "10,1,100", "--min-grade", str(grade), "--json"]
+                        subprocess.run(args + [a for r in runs for a in ("--score", r)], stdout=f, check=True)
+                    print(f"{corpus.parent.name} {file.stem}, relevant from grade {grade} on: ", end="")
+                    bad += check_output(out, quiet=True)
+    print(f"{splits} splits, {bad} differ")
+    return bad or splits == 0
 
 
 def check_golden(write):
@@ -227,8 +279,16 @@ def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--write", action="store_true")
     args.add_argument("--eval", metavar="JSON")
+    args.add_argument("--collections", metavar="DIR")
+    args.add_argument("--colbertdb", metavar="PROGRAM", default="bin/colbertdb")
     args = args.parse_args()
-    sys.exit((check_output(args.eval) if args.eval else check_golden(args.write)) > 0)
+    if args.eval:
+        bad = check_output(args.eval)
+    elif args.collections:
+        bad = check_collections(args.collections, args.colbertdb)
+    else:
+        bad = check_golden(args.write)
+    sys.exit(bad > 0)
 
 
 main()

@@ -26,8 +26,9 @@ const (
 var syncAttributes = []string{attrSource, attrHash, attrPassage, attrWindow, attrWindows}
 
 // attributesOf builds the attributes of window number w (from 1) of n of a
-// passage, which starts at a line of its own.
-func attributesOf(p *ingest.Passage, source, hash string, w, n, line int) (json.RawMessage, error) {
+// passage, which starts at a line of its own. named says that the only window, too,
+// names its passage.
+func attributesOf(p *ingest.Passage, source, hash string, w, n, line int, named bool) (json.RawMessage, error) {
 	m := make(map[string]any, len(p.Attributes)+8)
 	where := attrPath
 	if p.Record {
@@ -53,6 +54,8 @@ func attributesOf(p *ingest.Passage, source, hash string, w, n, line int) (json.
 	m[attrSource], m[attrHash] = source, hash
 	if n > 1 {
 		m[attrPassage], m[attrWindow], m[attrWindows] = p.ID, w, n
+	} else if named {
+		m[attrPassage] = p.ID
 	}
 	return json.Marshal(m)
 }

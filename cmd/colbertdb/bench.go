@@ -341,3 +341,19 @@ func revision() string {
 	}
 	return ""
 }
+
+// readQueries reads queries.jsonl.
+func readQueries(ctx context.Context, dir string) ([]ingest.Passage, error) {
+	in, err := ingest.Open(filepath.Join(dir, "queries.jsonl"), ingest.Options{Format: ingest.JSONL}, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []ingest.Passage
+	for q, err := range in.Passages(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, q)
+	}
+	return out, nil
+}

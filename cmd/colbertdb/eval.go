@@ -1,287 +1,365 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/bench"
+	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/judged"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
-	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/query/eval"
 )
 
 type evalCmd struct {
-	Dir       string `arg:"" type:"existingdir" help:"BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."`
-	Split     string `default:"test" help:"Which judgments: qrels/SPLIT.tsv."`
-	K         []int  `short:"k" default:"10,100" help:"Cut-offs of the measures."`
-	Profile   string `enum:"exact,balanced,compact," default:"" help:"What the collection stores: exact (default), balanced or compact."`
-	RetainRaw bool   `help:"The collection also keeps the float16 vectors."`
-	NoWindows bool   `help:"Cut documents at the model's window, as published figures do, instead of splitting them."`
-	Effort    string `enum:"fast,default,high,full" default:"default" help:"fast, default, high or full."`
-	Exact     bool   `help:"Score every document: no candidate generation."`
-	Recall    bool   `help:"Search exactly, too, and print candidate recall@10."`
-	RunFile   string `name:"run" placeholder:"FILE" help:"Also write the ranking as a TREC run."`
-	Limit     int    `help:"Only the first queries. Default: all."`
+	Dirs  []string `arg:"" optional:"" name:"dir" type:"existingdir" help:"Test collections: BEIR folders (corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv), or MS MARCO's (collection.tsv, queries.SPLIT.tsv, qrels.SPLIT.tsv)."`
+	Suite string   `placeholder:"NAME" help:"Measure the collections of published tables that --data has, and print the tables with ours beside the published figures: seed."`
+	Data  string   `type:"existingdir" placeholder:"DIR" help:"Folder of test collections, for --suite."`
+	Split string   `help:"Which judgments. Default: test, or the ones that the collection is known by."`
+	Qrels string   `type:"existingfile" placeholder:"FILE" help:"Judgments of a file, TREC's form or BEIR's, instead of the folder's."`
+	K     []int    `short:"k" default:"10,100" help:"Cut-offs of the measures."`
+
+	Config    []string `sep:"none" placeholder:"SETTINGS" help:"A configuration to compare, settings with commas between them; again for each, the first is the one that the others are compared with. name=, model=, profile=, raw, no-windows, window=, max-tokens=, pool=, effort=, exact. Default: one, as the flags say."`
+	Profile   string   `enum:"exact,balanced,compact," default:"" help:"What a collection stores: exact (default), balanced or compact."`
+	RetainRaw bool     `help:"Collections also keep the float16 vectors, and score by them."`
+	NoWindows bool     `help:"Cut documents at the model's window, as published figures do, instead of splitting them."`
+	Window    int      `placeholder:"TOKENS" help:"Tokens of a window. Default: the model's."`
+	MaxTokens int      `placeholder:"TOKENS" help:"Keep the first tokens of a document alone. Default: all."`
+	Pool      int      `placeholder:"FACTOR" help:"Pool the token vectors of a document, so many to one. Default: none."`
+	Effort    string   `default:"default" help:"fast, default, high, full, or probes/candidates/full scores such as 16/2048/128."`
+	Exact     bool     `help:"Score every document: no candidate generation."`
+
+	Rerank string   `placeholder:"RUN" help:"Rank what a TREC run found instead of searching; with --suite a folder of NAME.run."`
+	Depth  int      `default:"100" help:"Documents of a query that --rerank ranks, the best of the run."`
+	Score  []string `type:"existingfile" placeholder:"RUN" help:"Measure TREC runs instead of searching: no store and no model. With --qrels, no folder either."`
+
+	DropSelf bool    `help:"Drop a hit whose id is the query's. Default: where the collection is known to need it."`
+	MinGrade int     `placeholder:"GRADE" help:"Lowest grade that is relevant to all measures but nDCG. Default: 1, or as the collection is known."`
+	Limit    int     `help:"At most so many queries of a collection, spread over all. Default: all."`
+	Recall   bool    `help:"Search exactly, too, and print candidate recall@10."`
+	Margin   float64 `default:"0.005" help:"The loss of nDCG that does not matter: is a greater one excluded?"`
+	Seed     uint64  `default:"1" help:"Of the bootstrap."`
+
+	RunFile  string `name:"run" placeholder:"FILE" help:"Also write the ranking as a TREC run."`
+	Runs     string `placeholder:"DIR" help:"Write every ranking there: COLLECTION-SPLIT-CONFIGURATION.run."`
+	PerQuery string `placeholder:"FILE" help:"Write the measures of every query as tab-separated values."`
+	Vectors  string `placeholder:"DIR" help:"Store that keeps what the model made of documents for later runs. Default: for as long as the command runs."`
+	SVG      string `name:"svg" placeholder:"FILE" help:"Plot quality over bytes, a point a configuration."`
+	Markdown string `placeholder:"FILE#NAME" help:"Put the tables between <!-- bench NAME --> and <!-- end --> of a file."`
 }
 
-// evalOutput is the JSON of eval.
-type evalOutput struct {
-	Dataset         string         `json:"dataset"`
-	Split           string         `json:"split"`
-	Model           string         `json:"model,omitempty"`
-	Documents       int64          `json:"documents"`
-	Tokens          int64          `json:"tokens"`
-	Queries         int            `json:"queries"`
-	Metrics         []metricOutput `json:"metrics"`
-	CandidateRecall *float64       `json:"candidate_recall_at_10,omitempty"`
-	// Times of one query, without and with its encoding.
-	SearchP50US int64   `json:"search_p50_us"`
-	SearchP95US int64   `json:"search_p95_us"`
-	TotalP50US  int64   `json:"total_p50_us"`
-	TotalP95US  int64   `json:"total_p95_us"`
-	IndexTook   float64 `json:"index_seconds"`
-}
-
-type metricOutput struct {
-	Name  string  `json:"name"`
-	K     int     `json:"k"`
-	Value float64 `json:"value"`
-}
-
-// Run indexes the folder unless the store has it already, searches every judged
-// query and compares the ranking with the judgments. Without --db the store is
-// a temporary one.
+// Run measures configurations on test collections: brings the store up to date with
+// each, searches every judged query and compares the ranking with the judgments.
+// Without --db the store is a temporary one.
 func (c *evalCmd) Run(a *app) (err error) {
-	if len(c.K) == 0 || slices.Min(c.K) < 1 {
-		return usagef("-k: cut-offs must be at least 1")
-	}
-	effort, err := engine.ParseEffort(c.Effort)
-	if err != nil {
-		return usageError{err}
-	}
-	judged, err := eval.ReadQrelsFile(filepath.Join(c.Dir, "qrels", c.Split+".tsv"))
-	if err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
-	queries, err := readQueries(a.ctx, c.Dir)
-	if err != nil {
-		return err
+	file, section, ok := strings.Cut(c.Markdown, "#")
+	if c.Markdown != "" && !ok {
+		return usagef("--markdown %s: want FILE#NAME", c.Markdown)
 	}
-	queries = slices.DeleteFunc(queries, func(q ingest.Passage) bool { return len(judged[q.ID]) == 0 })
-	if c.Limit > 0 && len(queries) > c.Limit {
-		queries = queries[:c.Limit]
-		maps.DeleteFunc(judged, func(id string, _ map[string]int) bool {
-			return !slices.ContainsFunc(queries, func(q ingest.Passage) bool { return q.ID == id })
-		})
-	}
-	if len(queries) == 0 {
-		return fmt.Errorf("no query of %s is judged in qrels/%s.tsv", c.Dir, c.Split)
-	}
-	if a.DB == "" {
-		if a.DB, err = os.MkdirTemp("", "colbertdb-eval-"); err != nil {
+	if c.Runs != "" {
+		if err := os.MkdirAll(c.Runs, 0o755); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(a.DB)) }()
 	}
-	start := time.Now()
-	if err := c.index(a); err != nil {
+	r := &evalReport{Machine: bench.ThisMachine(revision()), Command: "colbertdb " + strings.Join(quoted(os.Args[1:]), " "), K: c.K[0]}
+	switch {
+	case len(c.Score) > 0:
+		err = c.scoreRuns(a, r)
+	case c.Suite != "":
+		err = c.runSuite(a, r)
+	default:
+		err = c.runDirs(a, r)
+	}
+	if err != nil {
 		return err
 	}
-	out := evalOutput{Dataset: filepath.Base(c.Dir), Split: c.Split, Queries: len(queries), IndexTook: time.Since(start).Seconds()}
-	if err := c.search(a, &out, queries, judged, effort); err != nil {
+	if err := r.compare(c.Margin, c.Seed); err != nil {
 		return err
+	}
+	if c.PerQuery != "" {
+		if err := os.WriteFile(c.PerQuery, []byte(r.perQuery()), 0o644); err != nil {
+			return err
+		}
+	}
+	if c.SVG != "" {
+		if err := os.WriteFile(c.SVG, []byte(r.svg()), 0o644); err != nil {
+			return err
+		}
+	}
+	if c.Markdown != "" {
+		if err := bench.WriteSection(file, section, r.markdown()); err != nil {
+			return err
+		}
 	}
 	if a.JSON {
-		return a.printJSON(out)
+		return a.printJSON(r)
 	}
-	c.print(a, &out)
+	a.printf("%s", r.text())
 	return nil
 }
 
-// index brings the store up to date with the folder.
-func (c *evalCmd) index(a *app) error {
-	in, err := ingest.Open(c.Dir, ingest.Options{Format: ingest.BEIR}, nil)
+// check refuses flags that do not go together.
+func (c *evalCmd) check() error {
+	switch {
+	case len(c.K) == 0 || slices.Min(c.K) < 1:
+		return usagef("-k: cut-offs must be at least 1")
+	case c.Suite != "" && (len(c.Dirs) > 0 || c.Data == ""):
+		return usagef("--suite takes its collections from --data DIR")
+	case c.Suite == "" && c.Data != "":
+		return usagef("--data is for --suite")
+	case len(c.Score) > 0 && (c.Suite != "" || c.Rerank != "" || len(c.Config) > 0):
+		return usagef("--score measures runs as they are: no --suite, --rerank or --config")
+	case len(c.Score) > 0 && len(c.Dirs) > 1, len(c.Score) > 0 && len(c.Dirs) == 0 && c.Qrels == "":
+		return usagef("--score wants one folder, or --qrels FILE")
+	case c.Suite == "" && len(c.Score) == 0 && len(c.Dirs) == 0:
+		return usagef("name a folder with a test collection, or a --suite")
+	case (c.Qrels != "" || c.Rerank != "") && len(c.Dirs) > 1:
+		return usagef("--qrels and --rerank are files of one collection")
+	case c.RunFile != "" && (len(c.Dirs) > 1 || len(c.Config) > 1 || len(c.Score) > 0 || c.Suite != ""):
+		return usagef("--run is for one ranking; --runs DIR takes several")
+	case c.Depth < 1 || c.MinGrade < 0 || c.Margin < 0 || c.Window < 0 || c.MaxTokens < 0 || c.Pool < 0:
+		return usagef("--depth must be at least 1, the other numbers not negative")
+	}
+	return nil
+}
+
+// open opens a test collection by the flags.
+func (c *evalCmd) open(a *app, dir, split string) (*judged.Collection, error) {
+	rules := judged.RulesOf(filepath.Base(absolute(dir)))
+	rules.DropSelf = rules.DropSelf || c.DropSelf
+	if c.MinGrade > 0 {
+		rules.MinGrade = c.MinGrade
+	}
+	return judged.Open(a.ctx, dir, judged.Options{Split: split, Qrels: c.Qrels, Limit: c.Limit, Rules: &rules})
+}
+
+// runDirs measures the folders of the command line.
+func (c *evalCmd) runDirs(a *app, r *evalReport) (err error) {
+	configs, err := c.configs(a)
 	if err != nil {
 		return err
 	}
-	empty := int64(0)
-	r := &report{onProblem: func(p *ingest.Problem) {
-		if errors.Is(p, ingest.ErrEmpty) {
-			empty++
-			return
+	stores, err := c.openStores(a, len(configs) > 1 || len(c.Dirs) > 1)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, stores)
+	for _, dir := range c.Dirs {
+		set, err := c.open(a, dir, c.Split)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(a.stderr, "colbertdb: %v\n", p)
-	}}
-	i := indexCmd{Profile: c.Profile, RetainRaw: c.RetainRaw, NoWindows: c.NoWindows}
-	start := time.Now()
-	if err := i.sync(a, []source{{in.Source(), in}}, r); err != nil {
-		return err
-	}
-	if failed := r.Failed - int(empty); failed > 0 {
-		return fmt.Errorf("%d documents of %s could not be indexed: the figures would not be comparable", failed, c.Dir)
-	}
-	if empty > 0 {
-		a.note("%s documents are empty and can never be found", render.Count(empty))
-	}
-	if r.Documents > 0 {
-		a.note("indexed %s documents, %s tokens in %s", render.Count(r.Documents), render.Count(r.Tokens), render.Duration(time.Since(start)))
+		results, err := c.trial(a, stores, set, configs, c.Rerank)
+		if err != nil {
+			return fmt.Errorf("%s: %w", set.Name, err)
+		}
+		r.Results = append(r.Results, results...)
+		if err := stores.forget(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// readQueries reads queries.jsonl.
-func readQueries(ctx context.Context, dir string) ([]ingest.Passage, error) {
-	in, err := ingest.Open(filepath.Join(dir, "queries.jsonl"), ingest.Options{Format: ingest.JSONL}, nil)
-	if err != nil {
-		return nil, err
-	}
-	var out []ingest.Passage
-	for q, err := range in.Passages(ctx) {
+// trial measures configurations on one test collection; with a run to be reranked,
+// that run first.
+func (c *evalCmd) trial(a *app, stores *evalStore, set *judged.Collection, configs []evalConfig, rerank string) ([]*evalResult, error) {
+	var out []*evalResult
+	var first eval.Run
+	if rerank != "" {
+		whole, err := eval.ReadRunFile(rerank)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, q)
+		first = eval.Run{}
+		for _, q := range set.Queries {
+			first[q.ID] = set.Keep(q.ID, eval.Ranked(whole[q.ID]), c.Depth)
+		}
+		res := &evalResult{Result: c.result(set, "first stage"), Rules: set.Rules.String(), Queries: len(set.Queries), LeftOut: set.Left}
+		if err := c.measure(set, res, first); err != nil {
+			return nil, err
+		}
+		out = append(out, res)
+	}
+	shared := sharedEncodings(configs)
+	for i := range configs {
+		one := &configs[i]
+		if stores.several {
+			a.note("%s: %s", set.Name, one.Name)
+		}
+		res, err := c.one(a, stores, set, one, shared[one.encoding()], first)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, res)
 	}
 	return out, nil
 }
 
-// search fills in everything that needs the store.
-func (c *evalCmd) search(a *app, out *evalOutput, queries []ingest.Passage, judged eval.Qrels, effort engine.Effort) (err error) {
-	db, err := a.readStore()
+// one measures one configuration.
+func (c *evalCmd) one(a *app, stores *evalStore, set *judged.Collection, one *evalConfig, shared bool, first eval.Run) (res *evalResult, err error) {
+	m, err := stores.open(set, one, shared)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer closing(&err, db)
-	col, enc, err := a.withModel(db, a.Collection)
-	if err != nil {
-		return err
-	}
-	defer closing(&err, enc)
-	info := col.Info()
-	out.Documents, out.Tokens = info.Documents, info.Tokens
-	if info.Model != nil {
-		out.Model = info.Model.Name
-	}
-	depth := slices.Max(c.K)
-	req := engine.SearchRequest{K: depth, Effort: effort, Exact: c.Exact}
-	run := eval.Run{}
-	var search, total []time.Duration
-	found, wanted := 0, 0
-	for _, q := range queries {
-		req.Text = q.Text
-		ranked, res, err := rank(a.ctx, col, req, depth)
-		if err != nil {
-			return fmt.Errorf("query %s: %w", q.ID, err)
-		}
-		run[q.ID] = ranked
-		encode := time.Duration(0)
-		for _, s := range res.Stages {
-			if s.Name == "encode" {
-				encode = s.Duration
-			}
-		}
-		search, total = append(search, res.Took-encode), append(total, res.Took)
-		if c.Recall {
-			exact := req
-			exact.Exact = true
-			truth, _, err := rank(a.ctx, col, exact, 10)
-			if err != nil {
-				return err
-			}
-			wanted += len(truth)
-			for _, d := range truth {
-				if slices.ContainsFunc(ranked[:min(10, len(ranked))], func(r eval.Scored) bool { return r.ID == d.ID }) {
-					found++
-				}
-			}
-		}
-	}
-	if c.RunFile != "" {
-		if err := writeRun(c.RunFile, run); err != nil {
+	defer closing(&err, m)
+	return c.search(a, m, set, one, first)
+}
+
+// scoreRuns measures runs that are there.
+func (c *evalCmd) scoreRuns(a *app, r *evalReport) error {
+	var set *judged.Collection
+	if len(c.Dirs) == 1 {
+		var err error
+		if set, err = c.open(a, c.Dirs[0], c.Split); err != nil {
 			return err
 		}
+	} else {
+		q, err := eval.ReadQrelsFile(c.Qrels)
+		if err != nil {
+			return err
+		}
+		name := strings.TrimSuffix(filepath.Base(c.Qrels), filepath.Ext(c.Qrels))
+		set = &judged.Collection{Name: name, QrelsFile: c.Qrels, Judged: q, Rules: judged.Rules{DropSelf: c.DropSelf, MinGrade: c.MinGrade}}
 	}
-	if c.Recall {
-		r := float64(found) / float64(max(wanted, 1))
-		out.CandidateRecall = &r
+	for _, file := range c.Score {
+		run, err := eval.ReadRunFile(file)
+		if err != nil {
+			return err
+		}
+		if set.Rules.DropSelf {
+			for q, ranking := range run {
+				run[q] = set.Keep(q, ranking, len(ranking))
+			}
+		}
+		out := &evalResult{Result: c.result(set, filepath.Base(file)), Rules: set.Rules.String(), Queries: len(set.Judged), LeftOut: set.Left}
+		out.Measure(set.Judged, run, c.K...)
+		out.Run = file
+		r.Results = append(r.Results, out)
 	}
-	for _, k := range c.K {
-		m := eval.Evaluate(judged, run, k)
-		out.Metrics = append(out.Metrics,
-			metricOutput{"nDCG", k, m.NDCG}, metricOutput{"recall", k, m.Recall},
-			metricOutput{"MRR", k, m.MRR}, metricOutput{"success", k, m.Success})
-	}
-	out.SearchP50US, out.SearchP95US = percentiles(search)
-	out.TotalP50US, out.TotalP95US = percentiles(total)
 	return nil
 }
 
-// rank searches and joins the windows of a passage: the passage has the score
-// of its best window.
-func rank(ctx context.Context, col *engine.Collection, req engine.SearchRequest, depth int) ([]eval.Scored, *engine.SearchResult, error) {
-	for req.K = depth; ; req.K *= 4 {
-		res, err := col.Search(ctx, req)
-		if err != nil {
-			return nil, nil, err
-		}
-		var ranked []eval.Scored
-		seen := map[string]bool{}
-		for _, h := range res.Hits {
-			id := passageID(h.ID, h.Attributes)
-			if !seen[id] && len(ranked) < depth {
-				seen[id] = true
-				ranked = append(ranked, eval.Scored{ID: id, Score: float64(h.Score)})
+// runSuite measures what of a suite's collections is there.
+func (c *evalCmd) runSuite(a *app, r *evalReport) (err error) {
+	suite, err := judged.SuiteOf(c.Suite)
+	if err != nil {
+		return usageError{err}
+	}
+	configs, err := c.configs(a)
+	if err != nil {
+		return err
+	}
+	stores, err := c.openStores(a, true)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, stores)
+	for i := range suite.Tables {
+		t := &suite.Tables[i]
+		out := suiteTable{Table: t, Name: t.Title, found: map[string][]*evalResult{}}
+		for _, s := range t.Sets {
+			dir := s.Find(c.Data)
+			if dir == "" {
+				out.Absent = append(out.Absent, s.Title)
+				continue
+			}
+			rerank := ""
+			if t.Reranked {
+				if rerank = c.firstStage(filepath.Base(dir)); rerank == "" {
+					out.NoRun = append(out.NoRun, s.Title)
+					continue
+				}
+			}
+			deep := *c
+			for _, m := range t.Metrics {
+				if !slices.Contains(deep.K, m.K) {
+					deep.K = append(slices.Clone(deep.K), m.K)
+				}
+			}
+			set, err := c.open(a, dir, s.Split)
+			if err != nil {
+				return err
+			}
+			results, err := deep.trial(a, stores, set, configs, rerank)
+			if err != nil {
+				return fmt.Errorf("%s: %w", set.Name, err)
+			}
+			out.found[s.Title] = results
+			r.Results = append(r.Results, results...)
+			if err := stores.forget(); err != nil {
+				return err
 			}
 		}
-		if len(ranked) == depth || len(res.Hits) < req.K || req.K >= 16*depth {
-			return ranked, res, nil
+		for _, one := range configs {
+			out.configs = append(out.configs, one.Name)
 		}
+		r.Tables = append(r.Tables, out)
 	}
+	return nil
 }
 
-// passageID is the passage that a stored document belongs to.
-func passageID(id string, attributes json.RawMessage) string {
-	return firstOf(placeOf(attributes).Passage, id)
+// firstStage is the run to be reranked of a suite's collection.
+func (c *evalCmd) firstStage(name string) string {
+	if c.Rerank == "" {
+		return ""
+	}
+	path := filepath.Join(c.Rerank, name+".run")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return path
 }
 
-func percentiles(d []time.Duration) (p50, p95 int64) {
-	slices.Sort(d)
-	at := func(p float64) int64 { return d[min(int(p*float64(len(d))), len(d)-1)].Microseconds() }
-	return at(.5), at(.95)
-}
-
-func (c *evalCmd) print(a *app, o *evalOutput) {
-	a.printf("%s (%s): %s queries, %s documents, %s tokens", o.Dataset, o.Split, render.Count(int64(o.Queries)), render.Count(o.Documents), render.Count(o.Tokens))
-	if o.Model != "" {
-		a.printf(", %s", o.Model)
+// keep writes a ranking for other scorers.
+func (c *evalCmd) keep(out *evalResult, run eval.Run) (err error) {
+	name := c.RunFile
+	if c.Runs != "" {
+		word := strings.Map(func(r rune) rune {
+			if strings.ContainsRune(`/\:*?"<>|, `, r) {
+				return '-'
+			}
+			return r
+		}, out.Dataset+"-"+out.Split+"-"+out.Config)
+		name = filepath.Join(c.Runs, word+".run")
 	}
-	a.printf("\n\n")
-	for i, m := range o.Metrics {
-		if i%4 == 0 && i > 0 {
-			a.printf("\n")
-		}
-		a.printf("%-14s %.4f\n", fmt.Sprintf("%s@%d", m.Name, m.K), m.Value)
+	if name == "" {
+		return nil
 	}
-	if o.CandidateRecall != nil {
-		a.printf("\ncandidate recall@10 against exact search: %.4f\n", *o.CandidateRecall)
-	}
-	us := func(n int64) string { return render.Duration(time.Duration(n) * time.Microsecond) }
-	a.printf("\nsearch for %d hits p50 %s, p95 %s; with encoding p50 %s, p95 %s\n", slices.Max(c.K), us(o.SearchP50US), us(o.SearchP95US), us(o.TotalP50US), us(o.TotalP95US))
-}
-
-// writeRun writes a ranking for other scorers.
-func writeRun(name string, run eval.Run) (err error) {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	out.Run = name
 	return eval.WriteRun(f, run, "colbertdb")
 }
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// quoted are arguments as a shell takes them.
+func quoted(args []string) []string {
+	out := make([]string, len(args))
+	for i, s := range args {
+		if out[i] = s; s == "" || strings.ContainsAny(s, " \t\n'\"$&|;<>()*?") {
+			out[i] = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+		}
+	}
+	return out
+}
+
+// microseconds for people.
+func microseconds(us int64) string { return render.Duration(time.Duration(us) * time.Microsecond) }

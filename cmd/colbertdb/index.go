@@ -28,6 +28,8 @@ type indexCmd struct {
 	NoWindows bool     `help:"Cut passages at the model's window instead of splitting them."`
 	Profile   string   `enum:"exact,balanced,compact," default:"" help:"What a new collection stores: exact (default), balanced or compact."`
 	RetainRaw bool     `help:"A new collection also keeps the float16 vectors."`
+
+	passages bool // every document names its passage, not only windows
 }
 
 // trainTokens is the number of tokens at which a collection gets its codebook:
@@ -163,7 +165,7 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 		return err
 	}
 	defer closing(&err, db)
-	p := &pipeline{known: known{}, windows: !c.NoWindows, bulkAfter: bulkAfter, report: r, log: a.logger()}
+	p := c.pipeline(a, r)
 	if err := c.collection(a, db, p); err != nil {
 		return err
 	}
@@ -172,6 +174,20 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 			closing(&err, p.encoder)
 		}
 	}()
+	if changed, err := c.run(a, p, sources, r); err != nil || !changed {
+		return err
+	}
+	return makeReady(a, p.col)
+}
+
+// pipeline returns one that has neither collection nor model yet.
+func (c *indexCmd) pipeline(a *app, r *report) *pipeline {
+	return &pipeline{known: known{}, windows: !c.NoWindows, passages: c.passages, bulkAfter: bulkAfter, report: r, log: a.logger()}
+}
+
+// run takes the sources through a pipeline, deletes what has vanished from them, and
+// reports whether the collection has changed.
+func (c *indexCmd) run(a *app, p *pipeline, sources []source, r *report) (changed bool, err error) {
 	bar := a.bar()
 	var drawing sync.Mutex
 	p.progress = func() {
@@ -198,11 +214,11 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 	bar.Close()
 	r.Documents, r.Tokens = p.stored.Load(), p.tokens.Load()
 	if err != nil || p.col == nil {
-		return err
+		return false, err
 	}
 	n, ids, _ := p.known.vanished(c.syncable(clean))
 	if err := p.remove(a.ctx, ids); err != nil {
-		return err
+		return false, err
 	}
 	r.count(removed, n)
 	if !c.Keep {
@@ -213,14 +229,17 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 		kept, _, _ := p.known.vanished(c.syncable(all))
 		r.Kept = kept - n
 	}
-	if r.Documents == 0 && n == 0 {
-		return nil
-	}
-	if info := p.col.Info(); info.Cells == 0 && info.Tokens >= trainTokens {
+	return r.Documents > 0 || n > 0, nil
+}
+
+// makeReady makes what was stored ready for searches: with a codebook where there is
+// enough for one.
+func makeReady(a *app, col *engine.Collection) error {
+	if info := col.Info(); info.Cells == 0 && info.Tokens >= trainTokens {
 		a.note("training the codebook on %s tokens", render.Count(info.Tokens))
-		return p.col.Compact(a.ctx)
+		return col.Compact(a.ctx)
 	}
-	return p.col.Flush(a.ctx)
+	return col.Flush(a.ctx)
 }
 
 // collection opens the collection, or says how the pipeline makes it when the

@@ -57,7 +57,7 @@ type commandLine struct {
 	Verify     verifyCmd     `cmd:"" help:"Read every byte of the store, or of a backup, and check it."`
 	Dump       dumpCmd       `cmd:"" help:"Print a structure of a store that is not open, damaged or not."`
 	Models     modelCmd      `cmd:"" name:"model" help:"Look at model folders; fetch some from a hub, list and remove them."`
-	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on a BEIR folder."`
+	Eval       evalCmd       `cmd:"" help:"Measure retrieval quality on test collections, and compare configurations."`
 	Bench      benchCmd      `cmd:"" help:"Measure recall and latency of searches over token vectors."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }

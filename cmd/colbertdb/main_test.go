@@ -44,6 +44,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("PLAID", goldens)
+			hostile, err := filepath.Abs("../../query/eval/testdata")
+			if err != nil {
+				return err
+			}
+			e.Setenv("HOSTILE", hostile)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err

@@ -36,6 +36,9 @@ type pipeline struct {
 	dim     int
 	known   known
 	windows bool
+	// passages gives every document the attribute that windows have, the id of its
+	// passage, so that a filter can name passages.
+	passages bool
 
 	bulkAfter int64 // documents upserted before the rest goes through a load
 
@@ -159,6 +162,9 @@ func (p *pipeline) hash(passage *ingest.Passage) string {
 	if !p.windows && passage.Vectors.Dim == 0 {
 		h += "-cut"
 	}
+	if p.passages {
+		h += "-passage"
+	}
 	return h
 }
 
@@ -257,7 +263,7 @@ func (p *pipeline) split(e *encodedJob) error {
 		if i > 0 {
 			line = passage.LineAt(w.at)
 		}
-		attributes, err := attributesOf(passage, e.source, e.hash, i+1, len(pieces), line)
+		attributes, err := attributesOf(passage, e.source, e.hash, i+1, len(pieces), line, p.passages)
 		if err != nil {
 			return err
 		}

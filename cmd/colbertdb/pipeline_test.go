@@ -162,7 +162,7 @@ func TestAttributes(t *testing.T) {
 		ID: "x", Path: "a/b.md", Heading: "H", Line: 3,
 		Attributes: map[string]any{"source": "mine", "hash": 5, "heading": "own", "lang": "en"},
 	}
-	raw, err := attributesOf(&p, "/src", "h1", 2, 3, 9)
+	raw, err := attributesOf(&p, "/src", "h1", 2, 3, 9, false)
 	if err != nil {
 		t.Fatal(err)
 	}

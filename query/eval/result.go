@@ -20,7 +20,7 @@ type Result struct {
 // Metric is a mean over queries. K is 0 for the one without a cut-off, MAP.
 type Metric struct {
 	Name  string  `json:"name"`
-	K     int     `json:"k,omitempty"`
+	K     int     `json:"k"`
 	Value float64 `json:"value"`
 }
 

@@ -27,6 +27,9 @@ type Options struct {
 	Format Format
 	// Prefix is put in front of every id. Default: none.
 	Prefix string
+	// NoTitle leaves the titles of JSON lines out of their texts. Default: a title is
+	// put before the text.
+	NoTitle bool
 	// MaxFileBytes bounds one file of a format that is read as a whole, and one
 	// line of the others. Default: 64 MiB.
 	MaxFileBytes int64
@@ -207,7 +210,9 @@ func (in *Input) readEntry(e *entry, yield yieldFunc) bool {
 	}
 	r = &countingReader{r, &in.done}
 	if readLines := e.form.lines(); readLines != nil {
-		return readLines(newLineReader(r, e.name, in.opts.MaxFileBytes), yield)
+		l := newLineReader(r, e.name, in.opts.MaxFileBytes)
+		l.noTitle = in.opts.NoTitle
+		return readLines(l, yield)
 	}
 	data, err := io.ReadAll(io.LimitReader(r, in.opts.MaxFileBytes+1))
 	switch {

@@ -17,7 +17,7 @@ import (
 // and every other field become attributes.
 func readJSONL(l *lineReader, yield yieldFunc) bool {
 	return l.each(yield, func(line []byte) bool {
-		p, err := parseJSONLine(line)
+		p, err := parseJSONLine(line, l.noTitle)
 		if err != nil {
 			return yield(Passage{}, l.problem(err))
 		}
@@ -26,7 +26,7 @@ func readJSONL(l *lineReader, yield yieldFunc) bool {
 	})
 }
 
-func parseJSONLine(line []byte) (Passage, error) {
+func parseJSONLine(line []byte, noTitle bool) (Passage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(line, &fields); err != nil {
 		return Passage{}, jsonError(line, err)
@@ -64,7 +64,9 @@ func parseJSONLine(line []byte) (Passage, error) {
 	}
 	if title != "" {
 		p.attribute("title", title)
-		p.Text = strings.TrimSpace(title + "\n" + p.Text)
+		if !noTitle {
+			p.Text = strings.TrimSpace(title + "\n" + p.Text)
+		}
 	}
 	if raw, ok := take("vectors"); ok {
 		if p.Vectors, err = parseVectors(raw); err != nil {

@@ -14,7 +14,9 @@ type lineReader struct {
 	name string
 	max  int64
 	line int
-	buf  []byte
+	// noTitle is Options.NoTitle.
+	noTitle bool
+	buf     []byte
 }
 
 func newLineReader(r io.Reader, name string, max int64) *lineReader {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/colbertdb-go/colbertdb/internal/protofield"
 )
 
 // Graph is what an ONNX graph takes and gives.
@@ -161,12 +163,12 @@ func ReadGraph(b []byte) (Graph, error) {
 	g := Graph{Weights: map[string]int64{}}
 	weights := map[string]bool{}
 	var found bool
-	err := message(b, func(num protowire.Number, b []byte, _ uint64) error {
+	err := protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
 		if num != modelGraph {
 			return nil
 		}
 		found = true
-		return message(b, func(num protowire.Number, b []byte, _ uint64) error {
+		return protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
 			switch num {
 			case graphInitializer:
 				return g.initializer(b, weights)
@@ -194,7 +196,7 @@ func (g *Graph) initializer(b []byte, names map[string]bool) error {
 	var kind uint64
 	var size int64
 	external := false
-	err := message(b, func(num protowire.Number, b []byte, v uint64) error {
+	err := protofield.Each(b, func(num protowire.Number, b []byte, v uint64) error {
 		switch num {
 		case tensorType:
 			kind = v
@@ -216,26 +218,26 @@ func (g *Graph) initializer(b []byte, names map[string]bool) error {
 
 // valueInfo reads a ValueInfoProto.
 func valueInfo(b []byte) (out GraphOutput, err error) {
-	err = message(b, func(num protowire.Number, b []byte, _ uint64) error {
+	err = protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
 		switch num {
 		case infoName:
 			out.Name = string(b)
 		case infoType:
-			return message(b, func(num protowire.Number, b []byte, _ uint64) error {
+			return protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
 				if num != typeTensor {
 					return nil
 				}
-				return message(b, func(num protowire.Number, b []byte, v uint64) error {
+				return protofield.Each(b, func(num protowire.Number, b []byte, v uint64) error {
 					switch num {
 					case tensorElement:
 						out.Type = cmp.Or(elementTypes[v], fmt.Sprintf("type %d", v))
 					case tensorShape:
-						return message(b, func(num protowire.Number, b []byte, _ uint64) error {
+						return protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
 							if num != shapeDim {
 								return nil
 							}
 							out.Dims = append(out.Dims, -1)
-							return message(b, func(num protowire.Number, _ []byte, v uint64) error {
+							return protofield.Each(b, func(num protowire.Number, _ []byte, v uint64) error {
 								if num == dimValue && v <= 1<<31 {
 									out.Dims[len(out.Dims)-1] = int64(v)
 								}
@@ -250,33 +252,4 @@ func valueInfo(b []byte) (out GraphOutput, err error) {
 		return nil
 	})
 	return out, err
-}
-
-// message calls f with each length-delimited field and each varint of a message.
-func message(b []byte, f func(num protowire.Number, bytes []byte, varint uint64) error) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return errGraph
-		}
-		b = b[n:]
-		var bytes []byte
-		var varint uint64
-		switch typ {
-		case protowire.BytesType:
-			bytes, n = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			varint, n = protowire.ConsumeVarint(b)
-		default:
-			n = protowire.ConsumeFieldValue(num, typ, b)
-		}
-		if n < 0 {
-			return errGraph
-		}
-		b = b[n:]
-		if err := f(num, bytes, varint); err != nil {
-			return err
-		}
-	}
-	return nil
 }

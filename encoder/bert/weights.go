@@ -2,13 +2,14 @@ package bert
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/colbertdb-go/colbertdb/internal/protofield"
 )
 
 // tensor is an initializer of the graph as it is in the file; raw is part of it.
@@ -37,44 +38,13 @@ const (
 // maxValues bounds the values of a tensor.
 const maxValues = 1 << 28
 
-var errTruncated = errors.New("the file is cut short or damaged")
-
-// fields calls f with each length-delimited field and each varint of a message.
-func fields(b []byte, f func(num protowire.Number, bytes []byte, varint uint64) error) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return errTruncated
-		}
-		b = b[n:]
-		var bytes []byte
-		var varint uint64
-		switch typ {
-		case protowire.BytesType:
-			bytes, n = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			varint, n = protowire.ConsumeVarint(b)
-		default:
-			n = protowire.ConsumeFieldValue(num, typ, b)
-		}
-		if n < 0 {
-			return errTruncated
-		}
-		b = b[n:]
-		if err := f(num, bytes, varint); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func readGraph(model []byte) (*graph, error) {
 	g := &graph{tensors: map[string]tensor{}, metadata: map[string]string{}}
-	err := fields(model, func(num protowire.Number, b []byte, _ uint64) error {
+	err := protofield.Each(model, func(num protowire.Number, b []byte, _ uint64) error {
 		switch num {
 		case modelMetadata:
 			var key, value string
-			err := fields(b, func(num protowire.Number, b []byte, _ uint64) error {
+			err := protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
 				switch num {
 				case entryKey:
 					key = string(b)
@@ -86,7 +56,7 @@ func readGraph(model []byte) (*graph, error) {
 			g.metadata[key] = value
 			return err
 		case modelGraph:
-			return fields(b, func(num protowire.Number, b []byte, _ uint64) error {
+			return protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
 				if num != graphInitializer {
 					return nil
 				}
@@ -101,7 +71,7 @@ func readGraph(model []byte) (*graph, error) {
 func (g *graph) readTensor(b []byte) error {
 	var t tensor
 	var name string
-	err := fields(b, func(num protowire.Number, b []byte, v uint64) error {
+	err := protofield.Each(b, func(num protowire.Number, b []byte, v uint64) error {
 		switch num {
 		case tensorDims:
 			if b == nil {
@@ -110,7 +80,7 @@ func (g *graph) readTensor(b []byte) error {
 			for len(b) > 0 { // packed
 				v, n := protowire.ConsumeVarint(b)
 				if n < 0 {
-					return errTruncated
+					return protofield.ErrDamaged
 				}
 				t.dims, b = append(t.dims, v), b[n:]
 			}

@@ -296,6 +296,21 @@ func (e *Engine) publishing(ctx context.Context, f func(context.Context) error) 
 	return e.holding(ctx, &e.pub, f)
 }
 
+// publishAside publishes what was built for a collection in files aside, unless it has
+// been dropped meanwhile: a drop must not be undone. Where it fails the files go.
+func (e *Engine) publishAside(ctx context.Context, c *collection, paths []string, publish func(context.Context) error) error {
+	err := e.publishing(ctx, func(ctx context.Context) error {
+		if err := errors.Join(ctx.Err(), c.alive.Err()); err != nil {
+			return err
+		}
+		return publish(ctx)
+	})
+	if err != nil {
+		e.removeFiles(paths)
+	}
+	return err
+}
+
 func (e *Engine) holding(ctx context.Context, lock *ctxLock, f func(context.Context) error) error {
 	if e.opts.ReadOnly {
 		return fmt.Errorf("%w: opened with Options.ReadOnly", ErrReadOnly)

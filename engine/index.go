@@ -47,11 +47,9 @@ func (h *Collection) declare(ctx context.Context, change func(*collectionRecord)
 		return err
 	}
 	defer e.exit()
-	held, err := c.use()
-	if err != nil {
+	if _, err := c.use(); err != nil {
 		return err
 	}
-	_ = held
 	defer c.unuse()
 	return e.background(ctx, func(ctx context.Context) error {
 		err := e.publishing(ctx, func(context.Context) error {
@@ -143,16 +141,9 @@ func (e *Engine) indexSegment(ctx context.Context, c *collection, s segView) (er
 			return err
 		}
 	}
-	err = e.publishing(ctx, func(ctx context.Context) error {
-		if err := errors.Join(ctx.Err(), c.alive.Err()); err != nil { // a drop must not be undone
-			return err
-		}
+	return e.publishAside(ctx, c, paths, func(ctx context.Context) error {
 		return e.publishIndexes(ctx, c, s, want, paths)
 	})
-	if err != nil {
-		e.removeFiles(paths)
-	}
-	return err
 }
 
 // publishIndexes is X2 to X4. The caller holds Engine.pub.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -44,14 +43,10 @@ func (e *Engine) reroute(ctx context.Context, c *collection, v *version, s segVi
 	if err != nil {
 		return err
 	}
-	err = e.publishing(ctx, func(ctx context.Context) error {
-		if err := errors.Join(ctx.Err(), c.alive.Err()); err != nil { // a drop must not be undone
-			return err
-		}
+	err = e.publishAside(ctx, c, paths, func(ctx context.Context) error {
 		return e.publishRouting(ctx, c, s, to, paths)
 	})
 	if err != nil {
-		e.removeFiles(paths)
 		return err
 	}
 	e.stats.reroutes.Add(1)

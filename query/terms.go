@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -176,7 +177,7 @@ func (s *Searcher) bm25(ctx context.Context, q *TermQuery, want int, also []cand
 			if len(found) >= 2*want+4096 {
 				s.rank.selectTop(found, want)
 				found = found[:want]
-				least, some = slices.MinFunc(found, func(a, b candidate) int { return compareScores(a.score, b.score) }).score, true
+				least, some = slices.MinFunc(found, func(a, b candidate) int { return cmp.Compare(a.score, b.score) }).score, true
 			}
 		}
 		for j := range also {
@@ -189,16 +190,6 @@ func (s *Searcher) bm25(ctx context.Context, q *TermQuery, want int, also []cand
 	s.gen.found = found
 	s.stage("bm25")
 	return s.rank.top(found, want), nil
-}
-
-func compareScores(a, b float32) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // explainTerms fills in the terms of hits and their passages.

@@ -54,10 +54,12 @@ type EffortRecall struct {
 	CandidateRecall float64 `json:"candidate_recall"`
 	Recall          float64 `json:"recall"`
 	// Below80 is the share of queries whose recall is less than 0.8.
-	Below80     float64 `json:"below_080"`
-	NProbe      int     `json:"n_probe,omitempty"`
-	Candidates  int     `json:"n_candidates,omitempty"`
-	NFullScores int     `json:"n_full_scores,omitempty"`
+	Below80 float64 `json:"below_080"`
+	// The budgets of queries of 16 token vectors or more; shorter ones get more
+	// (query.BudgetsOf).
+	NProbe      int `json:"n_probe,omitempty"`
+	Candidates  int `json:"n_candidates,omitempty"`
+	NFullScores int `json:"n_full_scores,omitempty"`
 }
 
 // CalibrateOptions configure Calibrate; zero values are defaults.

@@ -142,6 +142,7 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 		if err := e.disk.grow(0); err != nil {
 			return err
 		}
+		r.ID = e.newCollectionID()
 		c, err = e.create(&r, func(*pebble.Batch) error { return nil })
 		return err
 	}
@@ -160,13 +161,21 @@ func (e *Engine) CreateCollection(ctx context.Context, name string, cfg Collecti
 	return h, nil
 }
 
-// create makes the collection of a record, to which it gives an id, and writes
-// what more adds in the same batch. The caller holds Engine.pub, under which alone
-// names change, and not Engine.mu: readers do not wait for the disk.
+// newCollectionID returns an id for a collection; one that is not used in the end
+// is lost.
+func (e *Engine) newCollectionID() (id uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	id = e.nextColl
+	e.nextColl++
+	return id
+}
+
+// create makes the collection of a record, which has a new id, and writes what more
+// adds in the same batch. The caller holds Engine.pub, under which alone names
+// change, and not Engine.mu: readers do not wait for the disk.
 func (e *Engine) create(r *collectionRecord, more func(*pebble.Batch) error) (*collection, error) {
 	e.mu.Lock()
-	r.ID = e.nextColl
-	e.nextColl++
 	state := e.state()
 	e.mu.Unlock()
 	err := e.noteCollection(collectionNote{Created: r})
@@ -174,7 +183,7 @@ func (e *Engine) create(r *collectionRecord, more func(*pebble.Batch) error) (*c
 		err = e.guard.write(func() error { return e.writeCollection(&state, r, more) })
 	}
 	if err != nil {
-		return nil, err // the id stays unused
+		return nil, err
 	}
 	c := newCollection(e, *r)
 	name := r.Name

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
@@ -19,7 +20,7 @@ import (
 //
 //	C1  plan on metadata alone (package compaction)
 //	C2  stream the live documents into new sstables
-//	C3  ingest them
+//	C3  ingest them, and the codebook and routing that a training has made
 //	C4  one synced batch: the collection's record, without the inputs
 //	C5  publish, with the deletes that arrived meanwhile carried over
 //	C6  when the last reader of an input lets go: excise it
@@ -313,7 +314,12 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 			return err
 		}
 	}
-	if err := e.ingest(ctx, w.paths); err != nil {
+	versions, err := w.writeVersions()
+	if err != nil {
+		return err
+	}
+	if err := e.ingest(ctx, append(versions, w.paths...)); err != nil {
+		e.removeFiles(versions)
 		return err
 	}
 	for _, r := range w.all {
@@ -360,9 +366,10 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 			}
 		}
 	}
-	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, w.all, w.trained) }); err != nil {
+	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, w.all) }); err != nil {
 		return err
 	}
+	e.dropVersions(&c.record, &record)
 	c.record = record
 	if w.trained != nil && moved.to != nil {
 		// What was written while the batch was. An error shows in finish.
@@ -398,8 +405,40 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 	return nil
 }
 
+// newVersions returns the codebook and the routing that the collection moves to and
+// does not have yet, nil where there is none.
+func (w *mergeWork) newVersions() (cb *codec.Codebook, rt *codec.Routing) {
+	if w.trained == nil {
+		return nil, nil
+	}
+	codebooks, routings := w.col.record.versions()
+	if !codebooks[w.to.codebookID()] {
+		cb = w.to.codebook
+	}
+	if _, ok := routings[w.to.routingID()]; !ok {
+		rt = w.to.routing
+	}
+	return cb, rt
+}
+
+// writeVersions writes newVersions as an sstable. Another try to move, that failed
+// after it had ingested its versions, may have had the same numbers: what it left is
+// overwritten.
+func (w *mergeWork) writeVersions() (paths []string, err error) {
+	e := w.engine
+	cb, rt := w.newVersions()
+	for _, o := range versionsOf(w.col.id, cb, rt) {
+		e.obsolete.forget(o)
+	}
+	return segment.WriteVersions(e.fs, e.asideDir(), w.col.id, cb, rt)
+}
+
 // disown gives up what was ingested and will not be published.
 func (w *mergeWork) disown() {
+	cb, rt := w.newVersions()
+	for _, o := range versionsOf(w.col.id, cb, rt) {
+		w.engine.obsolete.put(o)
+	}
 	for _, r := range w.all {
 		w.engine.disown(r.meta, r.output)
 	}
@@ -434,21 +473,10 @@ func (e *Engine) mergeOne(ctx context.Context, c *collection, r *replacement, to
 }
 
 // writeReplace is C4.
-func (e *Engine) writeReplace(c *collection, state *storeState, record *collectionRecord, all []*replacement, to *space) error {
+func (e *Engine) writeReplace(c *collection, state *storeState, record *collectionRecord, all []*replacement) error {
 	b := e.db.NewBatch()
 	defer b.Close()
 	set := func(key, value []byte) error { return b.Set(key, value, nil) }
-	if to != nil {
-		if err := set(segment.CodebookKey(c.id, to.codebook.ID), to.codebook.AppendBinary(nil)); err != nil {
-			return err
-		}
-		if err := set(segment.RoutingKey(c.id, to.routing.ID), to.routing.AppendBinary(nil)); err != nil {
-			return err
-		}
-	}
-	if err := deleteUnused(b, &c.record, record); err != nil {
-		return err
-	}
 	for _, r := range all {
 		for _, in := range r.inputs {
 			if err := e.dropRefs(b, c, in); err != nil {

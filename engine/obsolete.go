@@ -9,15 +9,22 @@ import (
 )
 
 // obsolete is data that no collection names any more: a segment, or with a
-// routing its postings of that routing, or with an index that attribute index.
+// routing its postings of that routing, or with an index that attribute index; or
+// of a collection a codebook or a routing.
 type obsolete struct {
-	id      segment.ID
-	routing uint32
-	index   uint32
+	id         segment.ID
+	routing    uint32
+	index      uint32
+	collection uint32 // ids of collections begin at 1
+	codebook   uint32
 }
 
 func (o obsolete) span() segment.KeyRange {
 	switch {
+	case o.codebook != 0:
+		return segment.KeySpan(segment.CodebookKey(o.collection, o.codebook))
+	case o.collection != 0:
+		return segment.KeySpan(segment.RoutingKey(o.collection, o.routing))
 	case o.routing != 0:
 		return segment.PostingsSpan(o.id, o.routing)
 	case o.index != 0:
@@ -59,7 +66,8 @@ func (l *obsoleteList) list(freeOnly bool) (out []obsolete) {
 		}
 	}
 	slices.SortFunc(out, func(a, b obsolete) int {
-		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.routing, b.routing), cmp.Compare(a.index, b.index))
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.routing, b.routing), cmp.Compare(a.index, b.index),
+			cmp.Compare(a.collection, b.collection), cmp.Compare(a.codebook, b.codebook))
 	})
 	return out
 }

@@ -97,6 +97,26 @@ type plaidSource struct {
 	Metadata json.RawMessage `json:"metadata"`
 }
 
+// createWith is create of a collection that has a codebook and a routing from the
+// start.
+func (e *Engine) createWith(ctx context.Context, r *collectionRecord, cb *codec.Codebook, rt *codec.Routing) error {
+	paths, err := segment.WriteVersions(e.fs, e.asideDir(), r.ID, cb, rt)
+	if err != nil {
+		return err
+	}
+	if err := e.ingest(ctx, paths); err != nil {
+		e.removeFiles(paths)
+		return err
+	}
+	if _, err := e.create(r, func(*pebble.Batch) error { return nil }); err != nil {
+		for _, o := range versionsOf(r.ID, cb, rt) {
+			e.obsolete.put(o)
+		}
+		return err
+	}
+	return nil
+}
+
 // plaidCollection opens or makes the collection of an index.
 func (e *Engine) plaidCollection(ctx context.Context, name string, x *plaid.Index, enc encoder.Encoder) (*Collection, error) {
 	profile, err := codec.PLAIDProfile(x.Codebook.Bits)
@@ -124,7 +144,7 @@ func (e *Engine) plaidCollection(ctx context.Context, name string, x *plaid.Inde
 		if err != nil {
 			return nil, err
 		}
-		err = e.publishing(ctx, func(context.Context) error {
+		err = e.publishing(ctx, func(ctx context.Context) error {
 			e.mu.Lock()
 			there := e.resolve(name)
 			e.mu.Unlock()
@@ -134,13 +154,8 @@ func (e *Engine) plaidCollection(ctx context.Context, name string, x *plaid.Inde
 			if err := e.disk.grow(0); err != nil {
 				return err
 			}
-			_, err := e.create(&r, func(b *pebble.Batch) error {
-				return errors.Join(
-					b.Set(segment.CodebookKey(r.ID, cb.ID), cb.AppendBinary(nil), nil),
-					b.Set(segment.RoutingKey(r.ID, rt.ID), rt.AppendBinary(nil), nil),
-				)
-			})
-			return err
+			r.ID = e.newCollectionID()
+			return e.createWith(ctx, &r, cb, rt)
 		})
 		if err != nil {
 			return nil, err

@@ -166,9 +166,11 @@ func (e *Engine) initStore() error {
 }
 
 // loadCollections reads the record of every collection and returns the segments
-// they name. Nothing of them is opened yet (opening.go).
+// they name. Nothing of them is opened yet (opening.go). Codebooks and routings that
+// a record does not name are obsolete.
 func (e *Engine) loadCollections() (named map[segment.ID]segmentRecord, err error) {
 	named = map[segment.ID]segmentRecord{}
+	var last collectionRecord
 	span := segment.CollectionKeys()
 	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
@@ -177,6 +179,7 @@ func (e *Engine) loadCollections() (named map[segment.ID]segmentRecord, err erro
 	defer func() { err = errors.Join(err, it.Close()) }()
 	for it.First(); it.Valid(); it.Next() {
 		if !segment.IsCollectionKey(it.Key()) {
+			e.noteVersion(it.Key(), &last)
 			continue
 		}
 		val, err := it.ValueAndErr()
@@ -190,12 +193,30 @@ func (e *Engine) loadCollections() (named map[segment.ID]segmentRecord, err erro
 		if err := e.loadCollection(r); err != nil {
 			return nil, fmt.Errorf("collection %q: %w", r.Name, err)
 		}
+		last = r
 		for _, s := range r.Segments {
 			s.mayIndex = r.NextIndex > 0
 			named[s.ID] = s
 		}
 	}
 	return named, it.Error()
+}
+
+// noteVersion notes a codebook or routing that the record of its collection, whose
+// key comes before, does not name: what a crash left of a move to it, or was not
+// excised yet.
+func (e *Engine) noteVersion(key []byte, r *collectionRecord) {
+	collection, codebook, routing, ok := segment.ParseVersionKey(key)
+	if !ok {
+		return
+	}
+	if collection == r.ID {
+		codebooks, routings := r.versions()
+		if _, there := routings[routing]; there || codebooks[codebook] {
+			return
+		}
+	}
+	e.obsolete.put(obsolete{collection: collection, codebook: codebook, routing: routing})
 }
 
 func (e *Engine) loadCollection(r collectionRecord) error {
@@ -317,13 +338,14 @@ func (e *Engine) retire(h *segHandle) {
 
 // exciseOrphans removes segments that no collection names, and makes sure that
 // their ids are not used again; and postings of routings and attribute indexes
-// that a segment's record does not name.
+// that a segment's record does not name, and the codebooks and routings of
+// noteVersion.
 func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segmentRecord) error {
 	ids, err := segment.ListIDs(e.db)
 	if err != nil {
 		return err
 	}
-	var orphans []obsolete
+	orphans := e.obsolete.free()
 	for _, id := range ids {
 		e.nextSegment = max(e.nextSegment, id+1)
 		s, ok := named[id]
@@ -363,9 +385,12 @@ func (e *Engine) exciseOrphans(ctx context.Context, named map[segment.ID]segment
 	for _, o := range orphans {
 		if e.opts.ReadOnly { // the next open for writing removes it
 			e.obsolete.put(o)
-		} else if err := e.excise(ctx, o.span()); err != nil {
+			continue
+		}
+		if err := e.excise(ctx, o.span()); err != nil {
 			return err
 		}
+		e.obsolete.forget(o)
 	}
 	return nil
 }

@@ -378,6 +378,7 @@ func (r *reindexRun) create(ctx context.Context) error {
 		if record.Name, err = r.nameTarget(record.Name); err != nil {
 			return err
 		}
+		record.ID = e.newCollectionID()
 		made, err = e.create(&record, func(b *pebble.Batch) error {
 			return b.Set(segment.ReindexKey(record.ID), r.state.encode(), nil)
 		})

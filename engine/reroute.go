@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
-
+	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -75,6 +74,7 @@ func (e *Engine) publishRouting(ctx context.Context, c *collection, s segView, t
 	if err := e.guard.write(func() error { return e.writeRouting(c, &state, &record) }); err != nil {
 		return err
 	}
+	e.dropVersions(&c.record, &record)
 	c.record = record
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -94,9 +94,6 @@ func (e *Engine) publishRouting(ctx context.Context, c *collection, s segView, t
 func (e *Engine) writeRouting(c *collection, state *storeState, record *collectionRecord) error {
 	b := e.db.NewBatch()
 	defer b.Close()
-	if err := deleteUnused(b, &c.record, record); err != nil {
-		return err
-	}
 	if err := b.Set(segment.CollectionKey(c.id), record.encode(), nil); err != nil {
 		return err
 	}
@@ -106,24 +103,31 @@ func (e *Engine) writeRouting(c *collection, state *storeState, record *collecti
 	return e.commitPebble(b)
 }
 
-// deleteUnused deletes the codebooks and routings that a collection's record
-// named and that its next one does not.
-func deleteUnused(b *pebble.Batch, old, next *collectionRecord) error {
+// dropVersions gives up the codebooks and routings that a collection's record named
+// and that its next one does not.
+func (e *Engine) dropVersions(old, next *collectionRecord) {
 	codebooks, routings := next.versions()
 	oldCodebooks, oldRoutings := old.versions()
 	for id := range oldCodebooks {
 		if !codebooks[id] {
-			if err := b.Delete(segment.CodebookKey(old.ID, id), nil); err != nil {
-				return err
-			}
+			e.obsolete.put(obsolete{collection: old.ID, codebook: id})
 		}
 	}
 	for id := range oldRoutings {
-		if routings[id] == 0 {
-			if err := b.Delete(segment.RoutingKey(old.ID, id), nil); err != nil {
-				return err
-			}
+		if _, ok := routings[id]; !ok {
+			e.obsolete.put(obsolete{collection: old.ID, routing: id})
 		}
 	}
-	return nil
+}
+
+// versionsOf returns what a codebook and a routing of a collection are once they are
+// obsolete; either may be nil.
+func versionsOf(collection uint32, cb *codec.Codebook, rt *codec.Routing) (out []obsolete) {
+	if cb != nil {
+		out = append(out, obsolete{collection: collection, codebook: cb.ID})
+	}
+	if rt != nil {
+		out = append(out, obsolete{collection: collection, routing: rt.ID})
+	}
+	return out
 }

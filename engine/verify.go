@@ -211,9 +211,14 @@ func verifyRecord(p *pinned, rec *collectionRecord) error {
 }
 
 // verifyVersions checks that the store has no codebooks and routings that a
-// collection's record does not name.
+// collection's record does not name and that are not obsolete either.
 func verifyVersions(p *pinned, rec *collectionRecord) error {
 	want := map[string]bool{string(segment.CollectionKey(rec.ID)): true}
+	for _, o := range p.stale {
+		if o.collection == rec.ID {
+			want[string(o.span().Start)] = true
+		}
+	}
 	codebooks, routings := rec.versions()
 	for id := range codebooks {
 		want[string(segment.CodebookKey(rec.ID, id))] = true

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -419,6 +420,83 @@ func TestRollToAnotherRouting(t *testing.T) {
 			r.must(r.e.Close())
 		})
 	}
+}
+
+// A codebook and a routing are ingested before the record that names them is
+// written. Where the process dies in between, the next open removes them; where the
+// write does not come about, what is ingested next under the same numbers stays.
+func TestVersionsWithoutARecord(t *testing.T) {
+	ctx := context.Background()
+	cfg := CollectionConfig{Profile: Balanced}
+	fs := crashmem.New()
+	r := newRoll(t, fs, cfg)
+	r.write(1, 150)
+	r.train()
+	stray := func() (vs []obsolete) {
+		v := r.acquire()
+		defer r.h.c.release(v)
+		cb, rt := *v.space.codebook, *v.space.routing
+		cb.ID++
+		rt.ID, rt.CodebookID = rt.ID+1, cb.ID
+		r.must(r.e.publishing(ctx, func(ctx context.Context) error {
+			paths, err := segment.WriteVersions(r.e.fs, r.e.asideDir(), r.h.c.id, &cb, &rt)
+			if err != nil {
+				return err
+			}
+			return r.e.ingest(ctx, paths)
+		}))
+		return versionsOf(r.h.c.id, &cb, &rt)
+	}
+	count := func() (n int) {
+		span := segment.CollectionKeys()
+		it, err := r.e.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+		r.must(err)
+		for it.First(); it.Valid(); it.Next() {
+			if _, _, _, ok := segment.ParseVersionKey(it.Key()); ok {
+				n++
+			}
+		}
+		r.must(it.Close())
+		return n
+	}
+	if n := count(); n != 2 {
+		t.Fatalf("%d versions after a training, want a codebook and a routing", n)
+	}
+	stray()
+	if n := count(); n != 4 {
+		t.Fatalf("%d versions, want the stray ones too", n)
+	}
+	if rep, err := r.e.Verify(ctx); err != nil || len(rep.Problems) == 0 {
+		t.Errorf("Verify has nothing to say of versions without a record: %v", err)
+	}
+	r.must(r.e.Close())
+	r.open(fs, cfg)
+	if n := count(); n != 2 {
+		t.Errorf("%d versions after the next open, want 2", n)
+	}
+	r.check()
+
+	for _, o := range stray() {
+		r.e.obsolete.put(o)
+	}
+	r.check() // obsolete is not damage
+	r.turn()
+	r.train()
+	if id := r.h.Info().CodebookID; id != 2 {
+		t.Fatalf("codebook %d, want 2: the same number again", id)
+	}
+	for ok := true; ok; {
+		_, ok = r.step()
+	}
+	r.must(r.e.exciseObsolete(ctx))
+	if n := count(); n != 2 {
+		t.Errorf("%d versions after the roll, want 2", n)
+	}
+	r.check()
+	r.must(r.e.Close())
+	r.open(fs, cfg)
+	r.check()
+	r.must(r.e.Close())
 }
 
 // DisableRetraining keeps the first codebook and routing whatever comes.

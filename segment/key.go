@@ -215,6 +215,11 @@ func chunkKey(id ID, c column, ordinal, token uint32) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(key, ordinal), token)
 }
 
+// KeySpan is the range of one key.
+func KeySpan(key []byte) KeyRange {
+	return KeyRange{Start: key, End: append(key[:len(key):len(key)], 0)}
+}
+
 func prefixRange(prefix []byte) KeyRange {
 	end := bytes.Clone(prefix)
 	for i := len(end) - 1; ; i-- {

@@ -55,6 +55,10 @@ mutants: ## plant known bugs and see the tests find them
 bench: ## the benchmarks of kernels, codec, storage and search
 	go test -run '^$$' -bench . -benchmem ./internal/simd ./codec ./segment ./wal ./query
 
+.PHONY: benchmarks
+benchmarks: $(DEMO_NEEDS) ## measure docs/benchmarks.md anew: DATA=DIR VECTORS=DIR [ONLY=REGEXP]
+	go run ./scripts/benchmarks -only '$(ONLY)'
+
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"

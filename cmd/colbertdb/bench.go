@@ -16,6 +16,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/benchdoc"
 	"github.com/colbertdb-go/colbertdb/query/eval"
 )
 
@@ -97,14 +98,14 @@ func (c *benchCmd) Run(a *app) (err error) {
 		}
 	}
 	if c.Markdown != "" {
-		if err := bench.WriteSection(report, section, r.Markdown()); err != nil {
+		if err := benchdoc.WriteSection(report, section, r.Markdown()); err != nil {
 			return err
 		}
 	}
 	if a.JSON {
 		return a.printJSON(r)
 	}
-	a.printf("%s", r.Markdown())
+	a.printf("%s", r.Text())
 	return nil
 }
 
@@ -276,7 +277,7 @@ func encodeSet(ctx context.Context, enc encoder.Encoder, docs *ingest.Input, que
 // measure fills in the report.
 func (c *benchCmd) measure(a *app, db *engine.Engine, set *bench.Set, enc encoder.Encoder, profiles []engine.Profile, points []bench.Point) (*bench.Report, error) {
 	r := &bench.Report{
-		Machine: bench.ThisMachine(revision()), Command: "colbertdb " + strings.Join(os.Args[1:], " "), Name: set.Name,
+		Machine: benchdoc.ThisMachine(revision()), Command: "colbertdb " + strings.Join(os.Args[1:], " "), Name: set.Name,
 		Documents: set.Documents, Tokens: set.Tokens, Dim: set.Dim, Queries: len(set.Queries),
 	}
 	greatest := slices.Max(c.K)

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/bench"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/judged"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
+	"github.com/colbertdb-go/colbertdb/internal/benchdoc"
 	"github.com/colbertdb-go/colbertdb/query/eval"
 )
 
@@ -24,7 +24,7 @@ type evalCmd struct {
 	Qrels string   `type:"existingfile" placeholder:"FILE" help:"Judgments of a file, TREC's form or BEIR's, instead of the folder's."`
 	K     []int    `short:"k" default:"10,100" help:"Cut-offs of the measures."`
 
-	Config    []string `sep:"none" placeholder:"SETTINGS" help:"A configuration to compare, settings with commas between them; again for each, the first is the one that the others are compared with. name=, model=, profile=, raw, no-windows, window=, max-tokens=, pool=, effort=, exact. Default: one, as the flags say."`
+	Config    []string `sep:"none" placeholder:"SETTINGS" help:"A configuration to compare, settings with commas between them; again for each, the first is the one that the others are compared with. name=, model=, profile=, raw, no-windows, window=, max-tokens=, pool=, mode=, k1=, b=, weight=, rrf=, effort=, exact. Default: one, as the flags say."`
 	Profile   string   `enum:"exact,balanced,compact," default:"" help:"What a collection stores: exact (default), balanced or compact."`
 	RetainRaw bool     `help:"Collections also keep the float16 vectors, and score by them."`
 	NoWindows bool     `help:"Cut documents at the model's window, as published figures do, instead of splitting them."`
@@ -33,6 +33,7 @@ type evalCmd struct {
 	Pool      int      `placeholder:"FACTOR" help:"Pool the token vectors of a document, so many to one. Default: none."`
 	Effort    string   `default:"default" help:"fast, default, high, full, or probes/candidates/full scores such as 16/2048/128."`
 	Exact     bool     `help:"Score every document: no candidate generation."`
+	Mode      string   `enum:"late-interaction,bm25,rerank,hybrid" default:"late-interaction" help:"What searches go by: late-interaction, bm25, rerank or hybrid."`
 
 	Rerank string   `placeholder:"RUN" help:"Rank what a TREC run found instead of searching; with --suite a folder of NAME.run."`
 	Depth  int      `default:"100" help:"Documents of a query that --rerank ranks, the best of the run."`
@@ -45,12 +46,13 @@ type evalCmd struct {
 	Margin   float64 `default:"0.005" help:"The loss of nDCG that does not matter: is a greater one excluded?"`
 	Seed     uint64  `default:"1" help:"Of the bootstrap."`
 
-	RunFile  string `name:"run" placeholder:"FILE" help:"Also write the ranking as a TREC run."`
-	Runs     string `placeholder:"DIR" help:"Write every ranking there: COLLECTION-SPLIT-CONFIGURATION.run."`
-	PerQuery string `placeholder:"FILE" help:"Write the measures of every query as tab-separated values."`
-	Vectors  string `placeholder:"DIR" help:"Store that keeps what the model made of documents for later runs. Default: for as long as the command runs."`
-	SVG      string `name:"svg" placeholder:"FILE" help:"Plot quality over bytes, a point a configuration."`
-	Markdown string `placeholder:"FILE#NAME" help:"Put the tables between <!-- bench NAME --> and <!-- end --> of a file."`
+	RunFile  string   `name:"run" placeholder:"FILE" help:"Also write the ranking as a TREC run."`
+	Runs     string   `placeholder:"DIR" help:"Write every ranking there: COLLECTION-SPLIT-CONFIGURATION.run."`
+	PerQuery string   `placeholder:"FILE" help:"Write the measures of every query as tab-separated values."`
+	Vectors  string   `placeholder:"DIR" help:"Store that keeps what the model made of documents for later runs. Default: for as long as the command runs."`
+	SVG      string   `name:"svg" placeholder:"FILE" help:"Plot quality over bytes, a point a configuration."`
+	Tables   []string `placeholder:"NAMES" default:"ndcg,measures,comparisons,times" enum:"ndcg,measures,comparisons,times" help:"Tables of a report of several results: ndcg, measures, comparisons, times. Default: all."`
+	Markdown string   `placeholder:"FILE#NAME" help:"Put the tables between <!-- bench NAME --> and <!-- end --> of a file."`
 }
 
 // Run measures configurations on test collections: brings the store up to date with
@@ -69,7 +71,7 @@ func (c *evalCmd) Run(a *app) (err error) {
 			return err
 		}
 	}
-	r := &evalReport{Machine: bench.ThisMachine(revision()), Command: "colbertdb " + strings.Join(quoted(os.Args[1:]), " "), K: c.K[0]}
+	r := &evalReport{Machine: benchdoc.ThisMachine(revision()), Command: "colbertdb " + strings.Join(quoted(os.Args[1:]), " "), K: c.K[0], parts: c.Tables}
 	switch {
 	case len(c.Score) > 0:
 		err = c.scoreRuns(a, r)
@@ -95,7 +97,7 @@ func (c *evalCmd) Run(a *app) (err error) {
 		}
 	}
 	if c.Markdown != "" {
-		if err := bench.WriteSection(file, section, r.markdown()); err != nil {
+		if err := benchdoc.WriteSection(file, section, r.markdown()); err != nil {
 			return err
 		}
 	}

@@ -29,12 +29,15 @@ type evalConfig struct {
 	RetainRaw bool
 
 	// How it is searched.
-	Point bench.Point
-	Exact bool
+	Mode   engine.Mode
+	BM25   engine.BM25
+	Fusion engine.Fusion
+	Point  bench.Point
+	Exact  bool
 }
 
 // evalSettings names what a --config may say.
-const evalSettings = "name=, model=, profile=, raw, no-windows, window=, max-tokens=, pool=, effort= (or probes/candidates/full scores), exact"
+const evalSettings = "name=, model=, profile=, raw, no-windows, window=, max-tokens=, pool=, mode=, k1=, b=, weight=, rrf=, effort= (or probes/candidates/full scores), exact"
 
 // set changes a configuration by one setting, name or name=value.
 func (c *evalConfig) set(setting string) (err error) {
@@ -42,6 +45,11 @@ func (c *evalConfig) set(setting string) (err error) {
 	number := func(to *int) {
 		if *to, err = strconv.Atoi(value); err != nil || *to < 1 {
 			err = fmt.Errorf("%s: want a number from 1 on", setting)
+		}
+	}
+	real := func(to *float64) {
+		if *to, err = strconv.ParseFloat(value, 64); err != nil || *to < 0 {
+			err = fmt.Errorf("%s: want a number from 0 on", setting)
 		}
 	}
 	flag := func(to *bool) {
@@ -67,6 +75,18 @@ func (c *evalConfig) set(setting string) (err error) {
 		number(&c.MaxTokens)
 	case "pool":
 		number(&c.Pool)
+	case "mode":
+		c.Mode, err = engine.ParseMode(value)
+	case "k1":
+		real(&c.BM25.K1)
+	case "b":
+		real(&c.BM25.B)
+	case "weight":
+		c.Fusion.Weight = new(float64)
+		real(c.Fusion.Weight)
+	case "rrf":
+		c.Fusion.RRF = true
+		real(&c.Fusion.RankConstant)
 	case "effort":
 		c.Point, err = bench.ParsePoint(value)
 	case "exact":
@@ -80,8 +100,11 @@ func (c *evalConfig) set(setting string) (err error) {
 // configs returns the configurations to compare: those of --config, each beginning
 // with what the other flags say, or these alone.
 func (c *evalCmd) configs(a *app) ([]evalConfig, error) {
-	base := evalConfig{Model: a.Model, NoWindows: c.NoWindows, Window: c.Window, MaxTokens: c.MaxTokens, Pool: c.Pool, RetainRaw: c.RetainRaw, Exact: c.Exact}
+	base := evalConfig{Model: a.Model, NoWindows: c.NoWindows, Window: c.Window, MaxTokens: c.MaxTokens, Pool: c.Pool, RetainRaw: c.RetainRaw, Exact: c.Exact, BM25: engine.DefaultBM25}
 	var err error
+	if base.Mode, err = engine.ParseMode(c.Mode); err != nil {
+		return nil, usageError{err}
+	}
 	if base.Profile, err = engine.ParseProfile(cmp.Or(c.Profile, engine.Exact.String())); err != nil {
 		return nil, usageError{err}
 	}
@@ -140,7 +163,7 @@ func (c *evalConfig) storage() string {
 
 // request is a search of k hits.
 func (c *evalConfig) request(k int) engine.SearchRequest {
-	return engine.SearchRequest{K: k, Exact: c.Exact, Effort: c.Point.Effort, NProbe: c.Point.NProbe, NCandidates: c.Point.NCandidates, NFullScores: c.Point.NFullScores}
+	return engine.SearchRequest{K: k, Mode: c.Mode, BM25: &c.BM25, Fusion: c.Fusion, Exact: c.Exact, Effort: c.Point.Effort, NProbe: c.Point.NProbe, NCandidates: c.Point.NCandidates, NFullScores: c.Point.NFullScores}
 }
 
 // open loads the model of a configuration, or recorded, where a collection names one,

@@ -6,20 +6,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/bench"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/judged"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/render"
+	"github.com/colbertdb-go/colbertdb/internal/benchdoc"
 	"github.com/colbertdb-go/colbertdb/query/eval"
 )
 
 // evalReport is the JSON of eval.
 type evalReport struct {
-	Machine     bench.Machine `json:"machine"`
-	Command     string        `json:"command"`
-	K           int           `json:"k"` // the cut-off of tables and comparisons
-	Results     []*evalResult `json:"results"`
-	Comparisons []comparison  `json:"comparisons,omitempty"`
-	Tables      []suiteTable  `json:"tables,omitempty"`
+	Machine     benchdoc.Machine `json:"machine"`
+	Command     string           `json:"command"`
+	K           int              `json:"k"` // the cut-off of tables and comparisons
+	Results     []*evalResult    `json:"results"`
+	Comparisons []comparison     `json:"comparisons,omitempty"`
+	Tables      []suiteTable     `json:"tables,omitempty"`
+
+	parts []string // of --tables
 }
 
 // comparison is what nDCG says of a configuration and the first, on one test
@@ -181,12 +183,7 @@ func metricName(name string, k int) string {
 // markdown is the report for a document.
 func (r *evalReport) markdown() string {
 	var b strings.Builder
-	m := r.Machine
-	fmt.Fprintf(&b, "    %s\n\n%s, %d cores, %s kernels, %s, %s", r.Command, m.CPU, m.Cores, m.Kernels, m.Platform, m.Go)
-	if m.Revision != "" {
-		fmt.Fprintf(&b, ", commit %.7s", m.Revision)
-	}
-	fmt.Fprintf(&b, ", %s.\n\n", m.Date)
+	fmt.Fprintf(&b, "    %s\n\n%s.\n\n", r.Command, r.Machine)
 	r.tables(&b)
 	return b.String()
 }
@@ -197,21 +194,23 @@ func (r *evalReport) tables(b *strings.Builder) {
 	for i := range r.Tables {
 		r.Tables[i].write(b)
 	}
-	groups := r.datasets()
-	if len(groups) == 0 {
-		return
+	for _, part := range []struct {
+		name  string
+		write func(*strings.Builder)
+	}{{"ndcg", r.shape}, {"measures", r.measures}, {"comparisons", r.compared}, {"times", r.times}} {
+		if slices.Contains(r.parts, part.name) {
+			part.write(b)
+		}
 	}
-	if len(r.Tables) == 0 {
-		r.shape(b, groups)
-	}
-	r.measures(b)
-	r.compared(b)
-	r.times(b)
 }
 
 // shape is a table of nDCG in the shape of model cards: a row a test collection, a
 // column a system.
-func (r *evalReport) shape(b *strings.Builder, groups [][]*evalResult) {
+func (r *evalReport) shape(b *strings.Builder) {
+	groups := r.datasets()
+	if len(groups) == 0 || len(r.Tables) > 0 { // a suite has its own
+		return
+	}
 	var configs []string
 	for _, g := range groups {
 		for _, res := range g {
@@ -260,6 +259,9 @@ func asked(res *evalResult) string {
 }
 
 func (r *evalReport) measures(b *strings.Builder) {
+	if len(r.Results) == 0 {
+		return
+	}
 	var names []eval.Metric
 	for _, res := range r.Results {
 		for _, m := range res.Metrics {

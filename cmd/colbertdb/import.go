@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
@@ -50,6 +51,9 @@ func (c *importCmd) Run(a *app) (err error) {
 	bar.Close()
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(c.Dir, "metadata.db")); err == nil && c.Documents == "" {
+		a.note("what the index says of its documents in metadata.db (SQLite) is not read; docs/interop.md has the command that makes it a file for --documents")
 	}
 	if a.JSON {
 		return a.printJSON(res)

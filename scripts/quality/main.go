@@ -5,11 +5,6 @@
 //
 //	go run ./scripts/quality -data DIR [-cache DIR] [-runs DIR] [-queries N] scifact:test squadshifts:wiki …
 //
-// With -modes, it measures the modes of search by text instead: late interaction, BM25,
-// BM25 reranked by MaxSim, and both fused.
-//
-//	go run ./scripts/quality -modes -data DIR [-cache DIR] scifact:test cranfield:test …
-//
 // Documents are cut at the model's window. -cache keeps the vectors that were
 // made for a collection. -runs writes each ranking as a TREC run with the figures
 // beside it, for scripts/check_eval.py.
@@ -48,7 +43,6 @@ var columns = func() []string {
 type options struct {
 	data, cache, runs string
 	queries           int
-	modes, sweep      bool
 }
 
 func main() {
@@ -57,8 +51,6 @@ func main() {
 	flag.StringVar(&o.cache, "cache", "", "keep vectors here")
 	flag.StringVar(&o.runs, "runs", "", "write runs and figures here")
 	flag.IntVar(&o.queries, "queries", 0, "only every so manieth query that makes at most so many; 0: all")
-	flag.BoolVar(&o.modes, "modes", false, "measure the modes of search by text instead")
-	flag.BoolVar(&o.sweep, "sweep", false, "with -modes: other fusions of hybrid beside the default")
 	flag.Parse()
 	if err := run(context.Background(), o, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)
@@ -75,9 +67,6 @@ func run(ctx context.Context, o options, names []string) error {
 	open := func(name string) (*collection, error) {
 		folder, split, _ := strings.Cut(name, ":")
 		return load(ctx, enc, filepath.Join(o.data, folder), split, o.cache, o.queries)
-	}
-	if o.modes {
-		return printModes(ctx, o, names, open)
 	}
 	fmt.Printf("| collection | queries | token vectors | %s |\n|---|---|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
 	sums := make([]float64, len(columns))

@@ -1,46 +1,15 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/internal/benchdoc"
 )
-
-// Machine is where figures come from.
-type Machine struct {
-	CPU      string `json:"cpu"`
-	Cores    int    `json:"cores"` // that Go uses
-	Kernels  string `json:"kernels"`
-	Platform string `json:"platform"`
-	Go       string `json:"go"`
-	Revision string `json:"revision,omitempty"`
-	Date     string `json:"date"`
-}
-
-// ThisMachine describes this one.
-func ThisMachine(revision string) Machine {
-	return Machine{
-		CPU: cpuModel(), Cores: runtime.GOMAXPROCS(0), Kernels: engine.Kernels(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Go: runtime.Version(), Revision: revision, Date: time.Now().Format(time.DateOnly),
-	}
-}
-
-// cpuModel is the processor's name, where the system tells it in a file.
-func cpuModel() string {
-	b, _ := os.ReadFile("/proc/cpuinfo") // no such file: nothing is known
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
 
 // ResidentBytes is the memory that the process holds, 0 where the system does not
 // tell it in a file.
@@ -81,26 +50,26 @@ type Exact struct {
 
 // Report is all that was measured.
 type Report struct {
-	Machine   Machine   `json:"machine"`
-	Command   string    `json:"command"`
-	Name      string    `json:"name"`
-	Documents int       `json:"documents"`
-	Tokens    int64     `json:"tokens"`
-	Dim       int       `json:"dim"`
-	Queries   int       `json:"queries"`
-	FloatNDCG float64   `json:"float_ndcg_at_10,omitempty"`
-	Profiles  []Profile `json:"profiles"`
+	Machine   benchdoc.Machine `json:"machine"`
+	Command   string           `json:"command"`
+	Name      string           `json:"name"`
+	Documents int              `json:"documents"`
+	Tokens    int64            `json:"tokens"`
+	Dim       int              `json:"dim"`
+	Queries   int              `json:"queries"`
+	FloatNDCG float64          `json:"float_ndcg_at_10,omitempty"`
+	Profiles  []Profile        `json:"profiles"`
 }
 
-// Markdown is the report as text with tables.
+// Markdown is the report for a document.
 func (r *Report) Markdown() string {
+	return fmt.Sprintf("    %s\n\n%s.\n\n%s", r.Command, r.Machine, r.Text())
+}
+
+// Text is the report as a line and tables.
+func (r *Report) Text() string {
 	var b strings.Builder
-	m := r.Machine
-	fmt.Fprintf(&b, "%s: %d documents, %d token vectors of %d dimensions, %d queries. %s, %d cores, %s kernels, %s, %s", r.Name, r.Documents, r.Tokens, r.Dim, r.Queries, m.CPU, m.Cores, m.Kernels, m.Platform, m.Go)
-	if m.Revision != "" {
-		fmt.Fprintf(&b, ", commit %.7s", m.Revision)
-	}
-	fmt.Fprintf(&b, ", %s.\n\n    %s\n\n", m.Date, r.Command)
+	fmt.Fprintf(&b, "%s: %d documents, %d token vectors of %d dimensions, %d queries.\n\n", r.Name, r.Documents, r.Tokens, r.Dim, r.Queries)
 	if r.FloatNDCG > 0 {
 		fmt.Fprintf(&b, "Exact search of the float vectors: nDCG@10 %.4f.\n\n", r.FloatNDCG)
 	}
@@ -175,26 +144,6 @@ func orDash(v float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.4f", v)
-}
-
-// WriteSection replaces what stands in a Markdown file between the lines
-// "<!-- bench NAME -->" and "<!-- end -->", which must be there.
-func WriteSection(path, name, text string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	begin, end := []byte("<!-- bench "+name+" -->\n"), []byte("<!-- end -->")
-	from := bytes.Index(old, begin)
-	if from < 0 {
-		return fmt.Errorf("%s has no line %q where the report could stand", path, bytes.TrimSpace(begin))
-	}
-	from += len(begin)
-	size := bytes.Index(old[from:], end)
-	if size < 0 {
-		return fmt.Errorf("%s: no line %q follows %q", path, end, bytes.TrimSpace(begin))
-	}
-	return os.WriteFile(path, slices.Concat(old[:from], []byte("\n"+text+"\n"), old[from+size:]), 0o644)
 }
 
 // SVG plots recall over the median time, a line a profile, for one k.

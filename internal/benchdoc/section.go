@@ -9,7 +9,7 @@ import (
 // Section is a part of a document that commands write.
 type Section struct {
 	Name string
-	// Commands are the lines that the section begins with, indented by four spaces.
+	// Commands are the first lines of the section that are indented by four spaces.
 	Commands []string
 	// Line is that of its first marker, from 1.
 	Line int
@@ -55,13 +55,13 @@ func places(doc string) (out []place, err error) {
 	return out, nil
 }
 
-// commands are the indented lines that a text begins with.
+// commands are the first indented lines of a text, one beneath the other.
 func commands(text string) (out []string) {
 	for line := range strings.Lines(text) {
 		switch command, ok := strings.CutPrefix(line, indent); {
 		case ok:
 			out = append(out, strings.TrimSpace(command))
-		case strings.TrimSpace(line) != "" || len(out) > 0:
+		case len(out) > 0:
 			return out
 		}
 	}

@@ -1,5 +1,5 @@
 // Command benchmarks measures docs/benchmarks.md anew: it runs the commands that its
-// sections begin with (internal/benchdoc) and puts what they print in their place,
+// sections have (internal/benchdoc) and puts what they print in their place,
 // with the machine, the commit and the date.
 //
 //	DATA=DIR go run ./scripts/benchmarks [-only REGEXP] [-list] [FILE]
@@ -122,6 +122,9 @@ func missing(commands []string) string {
 			}
 		}
 		for _, p := range path.FindAllString(c, -1) {
+			if strings.Contains(p, "VECTORS") { // which commands fill
+				continue
+			}
 			p = os.ExpandEnv(p)
 			if _, err := os.Stat(p); errors.Is(err, fs.ErrNotExist) {
 				return filepath.Clean(p) + " is not there"

@@ -81,6 +81,10 @@ arm64: ## the kernels of arm64, in emulation where this is another machine
 clients: ## clients from Go, npm and PyPI that others wrote, against colbertdb serve
 	@scripts/clients.sh
 
+.PHONY: integrations
+integrations: ## the Python and JavaScript packages, against those that they adapt to
+	@scripts/integrations-python.sh
+
 .PHONY: vuln
 vuln: ## known vulnerabilities of what is linked, where the database can be reached
 	@go run $(GOVULNCHECK) ./... || { echo "govulncheck found something, or could not reach its database (see above)"; }

@@ -1,0 +1,29 @@
+"""The programs of the documentation run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from colbertdb import local
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+FENCED = re.compile(r"```python\n(.*?)```", re.S)
+
+
+@pytest.mark.parametrize("page", ["docs/integrations.md", "integrations/python/README.md"])
+def test_programs(page: str, tmp_path: Path, server: local.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each page's programs run one after the other, as a reader would, in one namespace
+    and a server of their own."""
+    programs = FENCED.findall((REPOSITORY / page).read_text())
+    assert programs
+    monkeypatch.chdir(tmp_path)
+    with local.Server(tmp_path / "db") as own:
+        monkeypatch.setenv(local.URL, own.url)
+        scope: dict[str, object] = {"__name__": "__main__"}
+        for i, program in enumerate(programs):
+            exec(compile(program.replace("http://127.0.0.1:8080", own.url), f"{page}:{i}", "exec"), scope)
+    assert "cat" in capsys.readouterr().out

@@ -141,7 +141,7 @@ func rerankV1(q *request) error {
 	if err != nil {
 		return err
 	}
-	with := body.ReturnDocuments == nil || *body.ReturnDocuments
+	with := body.ReturnDocuments != nil && *body.ReturnDocuments // some clients cannot read them unasked
 	return q.rank(body, docs, func(model string, r *ranking) {
 		q.json(http.StatusOK, map[string]any{
 			"id": q.id, "model": model, "object": "list", "usage": usage{r.tokens, r.tokens}, "meta": meta("1", len(docs)),

@@ -151,7 +151,12 @@ func TestRerankRoutes(t *testing.T) {
 		}
 		Results []result
 	}
-	i.do(200, "POST", "/v1/rerank", body(`,"top_n":5`), &v1)
+	i.do(200, "POST", "/v1/rerank", body(`,"top_n":4`), &v1)
+	check("/v1/rerank", v1.Results, 4)
+	if v1.Results[0].Document != nil {
+		t.Errorf("documents unasked: %s", v1.Results[0].Document)
+	}
+	i.do(200, "POST", "/v1/rerank", body(`,"top_n":5,"return_documents":true`), &v1)
 	check("/v1/rerank", v1.Results, 5)
 	if v1.Object != "list" || v1.Usage.Total < 100 || string(v1.Results[0].Document) != `{"text":`+quote(docs[v1.Results[0].Index])+`}` {
 		t.Errorf("/v1/rerank: %+v", v1)
@@ -193,7 +198,7 @@ func TestRerankRoutes(t *testing.T) {
 		}
 	}
 	var fields struct{ Results []result }
-	i.do(200, "POST", "/v1/rerank", `{"query":"harbour","documents":[{"title":"none","text":"harbour"},{"title":"harbour","text":"none"}],"rank_fields":["title"]}`, &fields)
+	i.do(200, "POST", "/v1/rerank", `{"query":"harbour","documents":[{"title":"none","text":"harbour"},{"title":"harbour","text":"none"}],"rank_fields":["title"],"return_documents":true}`, &fields)
 	if fields.Results[0].Index != 1 || string(fields.Results[0].Document) != `{"title":"harbour","text":"none"}` {
 		t.Errorf("rank_fields: %+v", fields)
 	}

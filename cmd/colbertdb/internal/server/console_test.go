@@ -249,6 +249,33 @@ func TestConsole(t *testing.T) {
 	b.click("#search-form button.primary")
 	b.wait(`!document.querySelector("#message").hidden && document.querySelector("#message").textContent.includes("filter")`)
 
+	// The other modes: their scores are named for what they are, and only those that
+	// compare vectors have a view of MaxSim.
+	b.eval(`document.querySelector("#filter").value = ""; document.querySelector("#query").value = "a small grey cat on the windowsill"`, nil)
+	for mode, want := range map[string]struct {
+		maxsim bool
+		title  string
+	}{"bm25": {false, "BM25"}, "rerank": {true, "MaxSim, and the mean similarity of the query's tokens"}, "hybrid": {true, "MaxSim and BM25, fused"}} {
+		b.eval(`document.querySelector("#mode").value = "`+mode+`"; document.querySelector("#hits").replaceChildren()`, nil)
+		b.click("#search-form button.primary")
+		b.wait(`document.querySelector("#hits .hit .chip.term")`)
+		var first struct {
+			Title  string
+			MaxSim bool
+			Term   string
+		}
+		b.eval(`(() => { const h = document.querySelector("#hits .hit");
+			return {title: h.querySelector(".score").title, maxsim: !!h.querySelector("button.link"), term: h.querySelector(".chip.term").textContent}; })()`, &first)
+		if first.Title != want.title || first.MaxSim != want.maxsim || first.Term == "" {
+			t.Errorf("by %s: %+v", mode, first)
+		}
+		b.shot("search-" + mode)
+	}
+	b.eval(`document.querySelector("#query-kind").value = "document_id"; document.querySelector("#query-kind").dispatchEvent(new Event("change")); document.querySelector("#query").value = "doc 1"; document.querySelector("#hits").replaceChildren()`, nil)
+	b.click("#search-form button.primary") // likeness has no mode
+	b.wait(`document.querySelector("#mode").disabled && document.querySelectorAll("#hits .hit").length === 10`)
+	b.eval(`document.querySelector("#query-kind").value = "text"; document.querySelector("#query-kind").dispatchEvent(new Event("change")); document.querySelector("#mode").value = "late-interaction"; document.querySelector("#query").value = "a small grey cat on the windowsill"`, nil)
+
 	// The store: health, segments, latency; wide and narrow, in both schemes.
 	b.view("store")
 	b.wait(`document.querySelector("#collections details svg") && document.querySelector("#server-latency svg")`)

@@ -18,6 +18,16 @@ func newGate(running, queued int) *gate {
 	return &gate{slots: make(chan struct{}, running), most: int64(running + queued)}
 }
 
+// room turns away at once whom enter would, before a body is read for it: what those
+// who cannot be served cost is taken from those who are.
+func (g *gate) room() error {
+	if g.inside.Load() < g.most {
+		return nil
+	}
+	g.denied.Add(1)
+	return errOverloaded
+}
+
 // enter waits for a slot; leave must follow a nil.
 func (g *gate) enter(ctx context.Context) error {
 	if g.inside.Add(1) > g.most {

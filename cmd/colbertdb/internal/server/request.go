@@ -135,6 +135,16 @@ func (q *request) finish(took time.Duration) {
 	}
 	q.end(status)
 	s.metrics.request(q.route, status, took, q.w.bytes)
+	level := slog.LevelDebug
+	if status >= 500 && !errors.Is(q.err, context.Canceled) && q.err != errDraining {
+		level = slog.LevelError
+	}
+	logged := s.log.Enabled(context.Background(), level)
+	slow := q.stages != nil && s.slow > 0 && took >= s.slow
+	audited := s.audit != nil && (q.isWrite || status == http.StatusUnauthorized || status == http.StatusForbidden)
+	if !logged && !slow && !audited {
+		return
+	}
 	attrs := []any{"request", q.id, "method", q.r.Method, "route", q.route, "status", status, "took", took, "bytes", q.w.bytes, "from", q.r.RemoteAddr}
 	if q.collection != "" {
 		attrs = append(attrs, "collection", q.collection)
@@ -146,15 +156,13 @@ func (q *request) finish(took time.Duration) {
 	if q.err != nil {
 		attrs = append(attrs, "error", q.err.Error())
 	}
-	level := slog.LevelDebug
-	if status >= 500 && !errors.Is(q.err, context.Canceled) && q.err != errDraining {
-		level = slog.LevelError
+	if logged {
+		s.log.Log(context.Background(), level, "request", attrs...)
 	}
-	s.log.Log(context.Background(), level, "request", attrs...)
-	if q.stages != nil && s.slow > 0 && took >= s.slow {
+	if slow {
 		s.log.Warn("slow query", append(attrs, q.stages...)...)
 	}
-	if s.audit != nil && (q.isWrite || status == http.StatusUnauthorized || status == http.StatusForbidden) {
+	if audited {
 		s.audit.Info("audit", append(attrs, "documents", q.changed)...)
 	}
 }

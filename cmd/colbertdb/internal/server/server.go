@@ -169,8 +169,8 @@ func (s *Server) routes() {
 	add(scopeWrite, "POST /v1/collections/{c}/documents:delete", deleteDocuments)
 	add(scopeWrite, "POST /v1/collections/{c}/documents:purge", purgeDocuments)
 
-	add(scopeRead, "POST /v1/collections/{c}/search", search)
-	add(scopeRead, "POST /v1/collections/{c}/search:batch", searchBatch)
+	add(scopeRead, "POST /v1/collections/{c}/search", ifRoom(search))
+	add(scopeRead, "POST /v1/collections/{c}/search:batch", ifRoom(searchBatch))
 
 	add(scopeRead, "GET /v1/aliases", listAliases)
 	add(scopeWrite, "PUT /v1/aliases/{a}", setAlias)
@@ -180,11 +180,11 @@ func (s *Server) routes() {
 	add(scopeWrite, "POST /v1/snapshots", makeSnapshot)
 	add(scopeWrite, "DELETE /v1/snapshots/{s}", dropSnapshot)
 
-	add(scopeRead, "POST /v1/multi-vector", multiVector)
-	add(scopeRead, "POST /v1/embeddings", embeddings)
-	add(scopeRead, "POST /v1/rerank", rerankV1)
-	add(scopeRead, "POST /v2/rerank", rerankV2)
-	add(scopeRead, "POST /rerank", rerankByBody)
+	add(scopeRead, "POST /v1/multi-vector", ifRoom(multiVector))
+	add(scopeRead, "POST /v1/embeddings", ifRoom(embeddings))
+	add(scopeRead, "POST /v1/rerank", ifRoom(rerankV1))
+	add(scopeRead, "POST /v2/rerank", ifRoom(rerankV2))
+	add(scopeRead, "POST /rerank", ifRoom(rerankByBody))
 	add(scopeRead, "GET /v1/models", listModels)
 	add(scopeRead, "GET /v1/models/{m}", getModel)
 	add(scopeRead, "GET /info", info)
@@ -208,6 +208,16 @@ func (s *Server) routes() {
 	s.mux.Handle("/", s.handle("/", scopeNone, func(q *request) error {
 		return failf(http.StatusNotFound, "no_route", "there is no %.200q here: /openapi.json has the routes, /ui is the console", q.r.URL.Path)
 	}))
+}
+
+// ifRoom is for the routes of searches and encodings.
+func ifRoom(h handler) handler {
+	return func(q *request) error {
+		if err := q.s.searches.room(); err != nil {
+			return err
+		}
+		return h(q)
+	}
 }
 
 // Listen opens an address as Serve wants it: without keys on loopback only.

@@ -14,7 +14,10 @@ export function setUp(state) {
     ev.preventDefault();
     state.try(() => search(state.collection));
   });
-  $("query-kind").addEventListener("change", () => $("query").focus());
+  $("query-kind").addEventListener("change", () => {
+    $("mode").disabled = $("query-kind").value !== "text"; // likeness is MaxSim
+    $("query").focus();
+  });
   document.addEventListener("keydown", (ev) => {
     if (ev.key === "/" && !ev.ctrlKey && !ev.metaKey && !ev.altKey && !/^(INPUT|TEXTAREA|SELECT)$/.test(ev.target.tagName)) {
       ev.preventDefault();
@@ -39,6 +42,7 @@ async function search(collection) {
     [kind]: query, k: Number($("k").value) || 10, effort: $("effort").value, explain: true,
     include: ["text", "attributes", "highlights"],
   };
+  if (!$("mode").disabled) body.mode = $("mode").value;
   if (conditions()) body.filter = conditions();
   const mine = ++running;
   $("search-status").textContent = "Searching…";
@@ -54,7 +58,7 @@ async function search(collection) {
   showSearches(found, (performance.now() - sent) * 1000);
   $("search-status").textContent = summary(found);
   noteAttributes(found.hits.map((hit) => hit.attributes));
-  $("hits").replaceChildren(...found.hits.map(hitElement));
+  $("hits").replaceChildren(...found.hits.map((hit) => hitElement(hit, body.mode)));
 }
 
 function summary(found) {
@@ -67,21 +71,29 @@ function summary(found) {
   return parts.join(" · ");
 }
 
-function hitElement(hit) {
+// What the score of a mode is.
+const scores = {
+  bm25: (hit) => ["BM25", hit.score.toFixed(3)],
+  hybrid: (hit) => ["MaxSim and BM25, fused", hit.score.toFixed(3)],
+};
+const maxSimScore = (hit) => ["MaxSim, and the mean similarity of the query's tokens", `${hit.score.toFixed(3)} · mean ${hit.score_norm.toFixed(3)}`];
+
+function hitElement(hit, mode) {
   const text = hit.text ?? "";
   const best = Math.max(...(hit.highlights ?? []).map((m) => m.weight), 0.01);
   const lit = pieces(text, hit.highlights ?? []).map((p) => p.span
     ? h("mark", { "--strength": `${Math.round(15 + 75 * p.span.weight / best)}%`, title: `similarity ${p.span.weight.toFixed(2)}` }, p.text)
     : p.text);
-  const more = h("button", { type: "button", class: "link", "aria-expanded": "false" }, "MaxSim");
+  const [title, score] = (scores[mode] ?? maxSimScore)(hit);
+  const more = hit.explain?.length ? h("button", { type: "button", class: "link", "aria-expanded": "false" }, "MaxSim") : null;
   const element = h("li", { class: "hit" },
     h("header", {},
       h("span", { class: "rank" }, `${hit.rank}.`), h("span", { class: "id" }, hit.id),
-      h("span", { class: "score", title: "MaxSim, and the mean similarity of the query's tokens" }, `${hit.score.toFixed(3)} · mean ${hit.score_norm.toFixed(3)}`)),
+      h("span", { class: "score", title }, score)),
     text ? h("p", { class: "text" }, lit) : null,
-    h("div", { class: "tools" }, h("div", { class: "chips" }, Object.entries(hit.attributes ?? {}).map(([k, v]) => h("span", { class: "chip" }, `${k}: ${typeof v === "string" ? v : JSON.stringify(v)}`))), more));
+    h("div", { class: "tools" }, h("div", { class: "chips" }, (hit.terms ?? []).map(termChip), Object.entries(hit.attributes ?? {}).map(([k, v]) => h("span", { class: "chip" }, `${k}: ${typeof v === "string" ? v : JSON.stringify(v)}`))), more));
   let view = null;
-  more.addEventListener("click", () => {
+  more?.addEventListener("click", () => {
     view ??= element.appendChild(maxsim(hit));
     const shown = more.getAttribute("aria-expanded") !== "true";
     more.setAttribute("aria-expanded", String(shown));
@@ -89,3 +101,5 @@ function hitElement(hit) {
   });
   return element;
 }
+
+const termChip = (t) => h("span", { class: "chip term", title: `${count(t.count)} × here` }, `${t.term} ${t.score.toFixed(2)}`);

@@ -187,7 +187,7 @@ func (s *evalStore) fill(m *measured, db *engine.Engine, set *judged.Collection,
 	start := time.Now()
 	p := i.pipeline(a, r)
 	p.col, p.dim, p.encoder = col, col.Info().Dim, encoder.Pooling(m.enc, pool)
-	if p.known, err = loadKnown(a.ctx, col); err != nil {
+	if p.known, _, err = loadKnown(a.ctx, col); err != nil {
 		return err
 	}
 	if _, err := i.run(a, p, []source{{in.Source(), in}}, r); err != nil {

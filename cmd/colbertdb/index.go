@@ -127,7 +127,7 @@ func (c *indexCmd) dryRun(a *app, sources []source, r *report) (err error) {
 		defer closing(&err, db)
 		var col *engine.Collection
 		if col, err = db.Collection(a.Collection); err == nil {
-			k, err = loadKnown(a.ctx, col)
+			k, _, err = loadKnown(a.ctx, col)
 		}
 	}
 	if err != nil && !errors.Is(err, errNoStore) && !errors.Is(err, engine.ErrCollectionNotFound) {
@@ -166,7 +166,7 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 	}
 	defer closing(&err, db)
 	p := c.pipeline(a, r)
-	if err := c.collection(a, db, p); err != nil {
+	if err := c.collection(a, db, p, folders(sources)...); err != nil {
 		return err
 	}
 	defer func() {
@@ -177,7 +177,17 @@ func (c *indexCmd) sync(a *app, sources []source, r *report) (err error) {
 	if changed, err := c.run(a, p, sources, r); err != nil || !changed {
 		return err
 	}
-	return makeReady(a, p.col)
+	return makeReady(a, p.col.(*engine.Collection))
+}
+
+// folders are the names of the sources whose texts come without vectors.
+func folders(sources []source) (names []string) {
+	for _, s := range sources {
+		if s.input.Root() != "" && !s.input.Lines() {
+			names = append(names, s.name)
+		}
+	}
+	return names
 }
 
 // pipeline returns one that has neither collection nor model yet.
@@ -243,8 +253,9 @@ func makeReady(a *app, col *engine.Collection) error {
 }
 
 // collection opens the collection, or says how the pipeline makes it when the
-// first passage shows what vectors it needs.
-func (c *indexCmd) collection(a *app, db *engine.Engine, p *pipeline) error {
+// first passage shows what vectors it needs. Vectors of texts of the given sources are
+// not made again.
+func (c *indexCmd) collection(a *app, db *engine.Engine, p *pipeline, texts ...string) error {
 	profile, err := engine.ParseProfile(cmp.Or(c.Profile, "exact"))
 	if err != nil {
 		return usageError{err}
@@ -276,7 +287,10 @@ func (c *indexCmd) collection(a *app, db *engine.Engine, p *pipeline) error {
 		}
 	}
 	p.col, p.dim = col, info.Dim
-	p.known, err = loadKnown(a.ctx, col)
+	if !exactVectors(&info) {
+		texts = nil
+	}
+	p.known, p.contents, err = loadKnown(a.ctx, col, texts...)
 	return err
 }
 

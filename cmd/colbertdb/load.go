@@ -41,7 +41,7 @@ type addedJobs struct {
 func (p *pipeline) openLoad(ctx context.Context) (*load, error) {
 	l := &load{p: p}
 	var err error
-	l.bulk, err = p.col.Bulk(ctx, engine.BulkOptions{
+	l.bulk, err = p.col.(*engine.Collection).Bulk(ctx, engine.BulkOptions{
 		PublishEvery: bulkEvery,
 		OnPublish:    func(b engine.BulkProgress) { l.published(ctx, b) },
 	})

@@ -31,6 +31,7 @@ type commandLine struct {
 	globals
 
 	Index      indexCmd      `cmd:"" help:"Index files, folders or streams; again: sync what changed."`
+	Watch      watchCmd      `cmd:"" help:"Keep a collection in step with a folder, also of a server."`
 	Search     searchCmd     `cmd:"" help:"Search a collection."`
 	Rerank     rerankCmd     `cmd:"" help:"Rank given documents for a query."`
 	Encode     encodeCmd     `cmd:"" help:"Print token vectors of texts."`

@@ -15,6 +15,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/engine/remote"
 )
 
 // The pipeline of index: read and compare, then split and encode, then store,
@@ -32,10 +33,13 @@ const (
 
 // pipeline indexes inputs into one collection.
 type pipeline struct {
-	col     *engine.Collection // nil until the first passage makes it
-	dim     int
-	known   known
-	windows bool
+	col      remote.Collection // nil until the first passage makes it
+	dim      int
+	known    known
+	contents *contents // nil: every text is encoded
+	windows  bool
+	// serverEncodes: the collection is a server's, which gets texts.
+	serverEncodes bool
 	// passages gives every document the attribute that windows have, the id of its
 	// passage, so that a filter can name passages.
 	passages bool
@@ -50,9 +54,10 @@ type pipeline struct {
 	encoder       encoder.Encoder // once loaded; the owner of the pipeline closes it
 
 	report *report
-	tokens atomic.Int64 // encoded
-	stored atomic.Int64 // documents
-	read   atomic.Int64 // passages
+	done   func(*encodedJob) // is called with what was stored, unless nil
+	tokens atomic.Int64      // encoded
+	stored atomic.Int64      // documents
+	read   atomic.Int64      // passages
 	// progress is called now and then.
 	progress func()
 	log      *slog.Logger // every acknowledged step
@@ -83,8 +88,12 @@ func (p *pipeline) ensure(first *ingest.Passage) (err error) {
 		}
 		p.dim = enc.Info().Dim
 	}
-	p.col, err = p.create(enc, p.dim)
-	return err
+	col, err := p.create(enc, p.dim)
+	if err != nil {
+		return err
+	}
+	p.col = col
+	return nil
 }
 
 // batch is encoded and ready to be stored.
@@ -176,13 +185,12 @@ func (p *pipeline) fail(j *job, err error) {
 // encode splits passages and encodes their windows, a batch at a time.
 func (p *pipeline) encode(ctx context.Context, jobs <-chan job, batches chan<- batch) error {
 	var b batch
-	var texts []string
-	bytes := 0
+	texts, bytes := 0, 0
 	flush := func() error {
 		if len(b.jobs) == 0 {
 			return nil
 		}
-		if err := p.encodeBatch(ctx, &b, texts); err != nil {
+		if err := p.encodeBatch(ctx, &b); err != nil {
 			return err
 		}
 		select {
@@ -190,7 +198,7 @@ func (p *pipeline) encode(ctx context.Context, jobs <-chan job, batches chan<- b
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		b, texts, bytes = batch{}, nil, 0
+		b, texts, bytes = batch{}, 0, 0
 		return nil
 	}
 	for j := range jobs {
@@ -209,10 +217,10 @@ func (p *pipeline) encode(ctx context.Context, jobs <-chan job, batches chan<- b
 		for i := range e.docs {
 			bytes += len(e.docs[i].Text)
 			if e.docs[i].Vectors.Dim == 0 {
-				texts = append(texts, e.docs[i].Text)
+				texts++
 			}
 		}
-		if len(texts) >= batchDocuments || len(b.jobs) >= batchDocuments || bytes >= batchBytes {
+		if texts >= batchDocuments || len(b.jobs) >= batchDocuments || bytes >= batchBytes {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -242,6 +250,8 @@ func (p *pipeline) split(e *encodedJob) error {
 		if err := passage.Vectors.Validate(); err != nil {
 			return err
 		}
+	} else if p.serverEncodes && !p.windows {
+		// nothing here needs the model
 	} else if enc, err := p.model(); errors.Is(err, engine.ErrNoEncoder) {
 		return err // a collection of vectors
 	} else if err != nil {
@@ -276,9 +286,30 @@ func (p *pipeline) split(e *encodedJob) error {
 	return nil
 }
 
-// encodeBatch fills in the vectors of a batch's documents.
-func (p *pipeline) encodeBatch(ctx context.Context, b *batch, texts []string) error {
-	if len(texts) == 0 {
+// encodeBatch fills in the vectors of a batch's documents: those that there are of the
+// same text, else the model's. A text that occurs twice is encoded once.
+func (p *pipeline) encodeBatch(ctx context.Context, b *batch) error {
+	var texts []string
+	of := map[string][]*engine.Document{} // documents without vectors by their texts
+	for _, e := range b.jobs {
+		for i := range e.docs {
+			d := &e.docs[i]
+			if d.Vectors.Dim != 0 {
+				continue
+			}
+			if m, ok := p.contents.find(ctx, p.col, d.Text); ok {
+				d.Vectors = m
+				p.report.reused()
+				continue
+			}
+			if of[d.Text] == nil {
+				texts = append(texts, d.Text)
+			}
+			of[d.Text] = append(of[d.Text], d)
+		}
+	}
+	p.report.encoded(len(texts))
+	if len(texts) == 0 || p.serverEncodes {
 		return nil
 	}
 	enc, err := p.model()
@@ -292,21 +323,16 @@ func (p *pipeline) encodeBatch(ctx context.Context, b *batch, texts []string) er
 	if len(encoded) != len(texts) {
 		return fmt.Errorf("encoder returned %d documents for %d texts", len(encoded), len(texts))
 	}
+	for i, text := range texts {
+		p.tokens.Add(int64(encoded[i].Vectors.Len()))
+		for _, d := range of[text] {
+			d.Vectors = encoded[i].Vectors
+			p.report.truncated(encoded[i].Truncated)
+		}
+	}
 	kept := b.jobs[:0]
 	for _, e := range b.jobs {
-		ok := true
-		for i := range e.docs {
-			if e.docs[i].Vectors.Dim != 0 {
-				continue
-			}
-			d := encoded[0]
-			encoded = encoded[1:]
-			e.docs[i].Vectors = d.Vectors
-			p.tokens.Add(int64(d.Vectors.Len()))
-			p.report.truncated(d.Truncated)
-			ok = ok && d.Vectors.Len() > 0
-		}
-		if !ok {
+		if slices.ContainsFunc(e.docs, func(d engine.Document) bool { return d.Vectors.Len() == 0 }) {
 			p.fail(&e.job, engine.ErrNoVectors)
 			continue
 		}
@@ -385,6 +411,9 @@ func (p *pipeline) storeJobs(ctx context.Context, jobs []encodedJob) error {
 		for i := range n {
 			p.report.count(jobs[i].change, 1)
 			p.report.taken(jobs[i].from)
+			if p.done != nil {
+				p.done(&jobs[i])
+			}
 		}
 		jobs = jobs[n:]
 	}
@@ -425,6 +454,8 @@ type report struct {
 	TakenOver       map[string]int `json:"taken_over,omitempty"` // from other sources
 	Documents       int64          `json:"documents"`            // stored, windows counted
 	Tokens          int64          `json:"tokens"`               // vectors made
+	Encoded         int            `json:"encoded"`              // texts
+	Reused          int            `json:"reused,omitempty"`     // texts whose vectors were there
 	TruncatedTokens int            `json:"truncated_tokens"`
 	TruncatedDocs   int            `json:"truncated_documents"`
 	Seconds         float64        `json:"seconds"`
@@ -472,6 +503,18 @@ func (r *report) count(c change, n int) {
 	case unchanged:
 		r.Unchanged += n
 	}
+}
+
+func (r *report) encoded(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Encoded += n
+}
+
+func (r *report) reused() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Reused++
 }
 
 func (r *report) truncated(tokens int) {

@@ -47,7 +47,7 @@ func index(t *testing.T, db *engine.Engine, lines ...string) (*report, *engine.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := loadKnown(ctx, col)
+	k, _, err := loadKnown(ctx, col)
 	if err != nil {
 		t.Fatal(err)
 	}

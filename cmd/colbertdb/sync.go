@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"iter"
+	"slices"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/ingest"
 	"github.com/colbertdb-go/colbertdb/engine"
+	"github.com/colbertdb-go/colbertdb/engine/remote"
 )
 
 // Sync: what of an input is already in the collection. A passage is known by
@@ -19,19 +22,42 @@ type known map[string]*stored
 // stored is what the collection has of one passage.
 type stored struct {
 	source string
+	path   string // of its file
 	docs   []storedDoc
 	seen   bool // the inputs of this run have it
 }
 
-type storedDoc struct{ id, hash string }
+type storedDoc struct {
+	id, hash string
+	text     digest // where contents know it
+}
 
-// loadKnown reads the ids and attributes of every document.
-func loadKnown(ctx context.Context, col *engine.Collection) (known, error) {
+// everything yields the documents of a collection of either kind, without vectors.
+func everything(ctx context.Context, col remote.Collection) iter.Seq2[*engine.Document, error] {
+	if h, ok := col.(*remote.Handle); ok {
+		return h.All(ctx)
+	}
+	return col.(*engine.Collection).All(ctx, engine.WithoutVectors())
+}
+
+// loadKnown reads the ids and attributes of every document, and of those of the given
+// sources the texts. Without sources there are no contents.
+func loadKnown(ctx context.Context, col remote.Collection, texts ...string) (known, *contents, error) {
 	k := known{}
-	sources := map[string]string{} // one copy of each
-	for d, err := range col.All(ctx, engine.WithoutVectors()) {
+	var c *contents
+	if len(texts) > 0 {
+		c = newContents()
+	}
+	names := map[string]string{} // one copy of each source and path
+	once := func(s string) string {
+		if _, ok := names[s]; !ok {
+			names[s] = s
+		}
+		return names[s]
+	}
+	for d, err := range everything(ctx, col) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		at := placeOf(d.Attributes)
 		id := at.Passage
@@ -43,13 +69,14 @@ func loadKnown(ctx context.Context, col *engine.Collection) (known, error) {
 			s = &stored{}
 			k[id] = s
 		}
-		if _, ok := sources[at.Source]; !ok {
-			sources[at.Source] = at.Source
+		s.source, s.path = once(at.Source), once(at.Path)
+		doc := storedDoc{id: d.ID, hash: at.Hash}
+		if slices.Contains(texts, at.Source) {
+			doc.text = c.add(d)
 		}
-		s.source = sources[at.Source]
-		s.docs = append(s.docs, storedDoc{d.ID, at.Hash})
+		s.docs = append(s.docs, doc)
 	}
-	return k, nil
+	return k, c, nil
 }
 
 // change says what the sync does with a passage.

@@ -24,6 +24,16 @@ type Handle struct {
 // Name is the collection's own name when it was opened.
 func (h *Handle) Name() string { return h.info.Name }
 
+// Info describes the collection as it is now, as far as the server tells
+// (Client.Collections).
+func (h *Handle) Info(ctx context.Context) (engine.CollectionInfo, error) {
+	var out wire.Collection
+	if err := h.read(ctx, "GET", "", nil, &out); err != nil {
+		return engine.CollectionInfo{}, err
+	}
+	return out.Info()
+}
+
 // Idempotent returns a handle whose next write carries an idempotency key
 // (engine.Collection.Idempotent); a write that carries one is sent again when the
 // connection breaks.

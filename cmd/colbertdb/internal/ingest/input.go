@@ -27,6 +27,9 @@ type Options struct {
 	Format Format
 	// Prefix is put in front of every id. Default: none.
 	Prefix string
+	// Only are the parts of a folder to read: files and folders in it, relative to
+	// it, with slashes. What is not there is left out. Default: all of it.
+	Only []string
 	// NoTitle leaves the titles of JSON lines out of their texts. Default: a title is
 	// put before the text.
 	NoTitle bool
@@ -40,6 +43,8 @@ type Input struct {
 	opts    Options
 	source  string
 	stdin   io.Reader
+	root    string   // the folder, links followed; "" for others
+	folders []string // that were walked
 	files   []entry
 	tree    *goTree // Format GoDoc
 	total   int64
@@ -119,6 +124,7 @@ func Open(name string, o Options, stdin io.Reader) (*Input, error) {
 			in.add(corpus, path.Join(base, "corpus.jsonl"), JSONL, info.Size())
 		}
 	default:
+		in.root = abs
 		err = in.walk(abs, base)
 	}
 	if err != nil {
@@ -151,6 +157,19 @@ func (in *Input) Files() int {
 	}
 	return len(in.files)
 }
+
+// Root is the folder of files that is read, without links on the way to it; "" where
+// the input is anything else.
+func (in *Input) Root() string { return in.root }
+
+// Base is the folder's name, with which the paths of its passages begin.
+func (in *Input) Base() string { return path.Base(in.source) }
+
+// Lines reports whether files are read line by line, which may bring vectors.
+func (in *Input) Lines() bool { return in.opts.Format.lines() != nil }
+
+// Folders are the folders that were looked into, as they are on disk.
+func (in *Input) Folders() []string { return in.folders }
 
 // Skipped is the number of files that a folder has and this input leaves out.
 func (in *Input) Skipped() int { return in.skipped }

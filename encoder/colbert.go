@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -23,7 +22,8 @@ type Batch struct {
 	Lengths    []int   // tokens of each row; what follows is padding
 }
 
-// Session runs a model's graph. Run may be called from many goroutines.
+// Session runs a model's graph. Run may be called from many goroutines; Laned says
+// from how many to advantage.
 type Session interface {
 	// Run returns the token vectors, [Rows][Cols][dim]float32, and dim.
 	Run(ctx context.Context, b Batch) (vectors []float32, dim int, err error)
@@ -47,17 +47,16 @@ type ColBERT struct {
 	// projects says that the graph stops before the folder's projection.
 	projection projection
 	projects   bool
+
+	queries, documents *queue
 }
 
 var _ Encoder = (*ColBERT)(nil)
 
-// tokenBudget is the number of positions of a batch, padding included.
-const tokenBudget = 4096
-
 // NewColBERT returns the encoder of a model folder. It runs the session once, on
 // an empty document, so that a graph that does not fit the folder's conventions
 // is an error here. The encoder owns the session; after an error the caller does.
-func NewColBERT(f *Folder, s Session) (*ColBERT, error) {
+func NewColBERT(f *Folder, s Session, t Tuning) (*ColBERT, error) {
 	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, session: s, skip: map[int]bool{}, graph: f.GraphName, projection: f.projection, projects: f.projects}
 	for _, word := range c.cfg.Skip {
 		if id, ok := c.skipID(word); ok {
@@ -65,7 +64,16 @@ func NewColBERT(f *Folder, s Session) (*ColBERT, error) {
 		}
 	}
 	c.info = f.Info()
+	queries, documents := 1, 1
+	if l, ok := s.(Laned); ok {
+		queries, documents = l.Lanes()
+	}
+	t = t.withDefaults()
+	c.queries = &queue{run: c.run, lanes: queries, tuning: t}
+	t.Join = 0
+	c.documents = &queue{run: c.run, lanes: documents, tuning: t}
 	if _, err := c.EncodeDocuments(context.Background(), []string{""}); err != nil {
+		c.documents.close()
 		return nil, err
 	}
 	return c, nil
@@ -99,8 +107,20 @@ func (c *ColBERT) WithDocumentLength(n int) (Encoder, error) {
 	return &short, nil
 }
 
-// Close closes the session.
-func (c *ColBERT) Close() error { return c.session.Close() }
+// Runtime says what the session runs on, "" where it does not tell.
+func (c *ColBERT) Runtime() string {
+	if r, ok := c.session.(interface{ Runtime() string }); ok {
+		return r.Runtime()
+	}
+	return ""
+}
+
+// Close waits for calls that run and closes the session.
+func (c *ColBERT) Close() error {
+	c.queries.close()
+	c.documents.close()
+	return c.session.Close()
+}
 
 // sequence is one text as the graph sees it.
 type sequence struct {
@@ -198,7 +218,7 @@ func (c *ColBERT) EncodeQueries(ctx context.Context, texts []string) ([]Query, e
 		seqs[i] = c.querySequence(t)
 	}
 	out := make([]Query, len(texts))
-	err := c.run(ctx, seqs, func(i int, vectors []float32) error {
+	err := c.queries.do(ctx, seqs, func(i int, vectors []float32) error {
 		s := seqs[i]
 		q := Query{Weights: c.weights(s.ids), Vectors: codec.NewMatrix(len(s.ids), c.cfg.Dim), Truncated: s.truncated, Tokens: make([]string, len(s.ids))}
 		for t, id := range s.ids {
@@ -210,7 +230,10 @@ func (c *ColBERT) EncodeQueries(ctx context.Context, texts []string) ([]Query, e
 		out[i] = q
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // weights returns the weights of a query's tokens, scaled to 1 on the mean so
@@ -250,7 +273,7 @@ func (c *ColBERT) EncodeDocuments(ctx context.Context, texts []string) ([]Docume
 		seqs[i] = c.documentSequence(t)
 	}
 	out := make([]Document, len(texts))
-	err := c.run(ctx, seqs, func(i int, vectors []float32) error {
+	err := c.documents.do(ctx, seqs, func(i int, vectors []float32) error {
 		s := seqs[i]
 		d := Document{Vectors: codec.Matrix{Dim: c.cfg.Dim}, Truncated: s.truncated}
 		d.Vectors.Data = make([]float32, 0, len(s.ids)*c.cfg.Dim)
@@ -268,7 +291,10 @@ func (c *ColBERT) EncodeDocuments(ctx context.Context, texts []string) ([]Docume
 		out[i] = d
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // unitRow writes a vector at unit length.
@@ -287,55 +313,42 @@ func unitRow(dst, src []float32) error {
 	return nil
 }
 
-// run feeds sequences to the graph in batches of similar length, longest
-// first, and hands each its vectors, [len(ids)][dim].
-func (c *ColBERT) run(ctx context.Context, seqs []sequence, each func(i int, vectors []float32) error) error {
-	order := make([]int, len(seqs))
-	for i := range order {
-		order[i] = i
+// run feeds a batch to the graph and hands each sequence its vectors, [len(ids)][dim].
+func (c *ColBERT) run(ctx context.Context, seqs []*sequence, each func(i int, vectors []float32)) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return len(seqs[b].ids) - len(seqs[a].ids) })
-	for len(order) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		cols := len(seqs[order[0]].ids)
-		rows := 1
-		// No row is padded by more than a quarter.
-		for rows < len(order) && (rows+1)*cols <= tokenBudget && len(seqs[order[rows]].ids)*4 >= cols*3 {
-			rows++
-		}
-		b := Batch{Rows: rows, Cols: cols}
-		b.IDs, b.Mask, b.Types = make([]int64, rows*cols), make([]int64, rows*cols), make([]int64, rows*cols)
-		for r, i := range order[:rows] {
-			b.Lengths = append(b.Lengths, len(seqs[i].ids))
-			for t := range cols {
-				b.IDs[r*cols+t] = int64(c.cfg.PadID)
-				if t < len(seqs[i].ids) {
-					b.IDs[r*cols+t], b.Mask[r*cols+t] = int64(seqs[i].ids[t]), seqs[i].mask[t]
-				}
+	rows, cols := len(seqs), 0
+	for _, s := range seqs {
+		cols = max(cols, len(s.ids))
+	}
+	b := Batch{Rows: rows, Cols: cols, Lengths: make([]int, rows)}
+	b.IDs, b.Mask, b.Types = make([]int64, rows*cols), make([]int64, rows*cols), make([]int64, rows*cols)
+	for r, s := range seqs {
+		b.Lengths[r] = len(s.ids)
+		for t := range cols {
+			b.IDs[r*cols+t] = int64(c.cfg.PadID)
+			if t < len(s.ids) {
+				b.IDs[r*cols+t], b.Mask[r*cols+t] = int64(s.ids[t]), s.mask[t]
 			}
 		}
-		vectors, dim, err := c.session.Run(ctx, b)
-		if err != nil {
-			return err
-		}
-		if c.projects && dim == c.projection.in() && len(vectors) == rows*cols*dim {
-			vectors, dim = c.projection.apply(vectors, rows*cols), c.projection.out()
-		}
-		if full := cmp.Or(c.cfg.FullDim, c.cfg.Dim); dim == full && len(vectors) == rows*cols*dim {
-			vectors, dim = cutVectors(vectors, dim, c.cfg.Dim), c.cfg.Dim
-		}
-		if dim != c.cfg.Dim || len(vectors) != rows*cols*dim {
-			return fmt.Errorf("%w: %s: %s says dimension %d, %s gives %d (%d values for %d × %d tokens)",
-				ErrModel, c.info.Location, c.cfg.cfgName, c.cfg.Dim, c.graph, dim, len(vectors), rows, cols)
-		}
-		for r, i := range order[:rows] {
-			if err := each(i, vectors[r*cols*dim:(r+1)*cols*dim]); err != nil {
-				return err
-			}
-		}
-		order = order[rows:]
+	}
+	vectors, dim, err := c.session.Run(ctx, b)
+	if err != nil {
+		return err
+	}
+	if c.projects && dim == c.projection.in() && len(vectors) == rows*cols*dim {
+		vectors, dim = c.projection.apply(vectors, rows*cols), c.projection.out()
+	}
+	if full := cmp.Or(c.cfg.FullDim, c.cfg.Dim); dim == full && len(vectors) == rows*cols*dim {
+		vectors, dim = cutVectors(vectors, dim, c.cfg.Dim), c.cfg.Dim
+	}
+	if dim != c.cfg.Dim || len(vectors) != rows*cols*dim {
+		return fmt.Errorf("%w: %s: %s says dimension %d, %s gives %d (%d values for %d × %d tokens)",
+			ErrModel, c.info.Location, c.cfg.cfgName, c.cfg.Dim, c.graph, dim, len(vectors), rows, cols)
+	}
+	for r := range seqs {
+		each(r, vectors[r*cols*dim:(r+1)*cols*dim])
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func open(t testing.TB, fsys fstest.MapFS) (*encoder.ColBERT, *session) {
 		t.Fatal(err)
 	}
 	s := &session{dim: 4}
-	c, err := encoder.NewColBERT(f, s)
+	c, err := encoder.NewColBERT(f, s, encoder.Tuning{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func TestRunErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = encoder.NewColBERT(f, &session{dim: 5})
+	_, err = encoder.NewColBERT(f, &session{dim: 5}, encoder.Tuning{})
 	if !errors.Is(err, encoder.ErrModel) || !strings.Contains(err.Error(), "onnx_config.json") || !strings.Contains(err.Error(), "model.onnx") {
 		t.Errorf("error %v does not name both files", err)
 	}

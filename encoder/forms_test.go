@@ -97,7 +97,7 @@ func TestTransformerForm(t *testing.T) {
 		t.Fatalf("%+v, %v", fit, err)
 	}
 	s := &session{dim: 4}
-	enc, err := encoder.NewColBERT(f, s)
+	enc, err := encoder.NewColBERT(f, s, encoder.Tuning{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestFewerDimensions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := encoder.NewColBERT(f, &session{dim: 4})
+		c, err := encoder.NewColBERT(f, &session{dim: 4}, encoder.Tuning{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -406,7 +406,7 @@ func TestUnigramFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := &session{dim: 4}
-		enc, err := encoder.NewColBERT(f, s)
+		enc, err := encoder.NewColBERT(f, s, encoder.Tuning{})
 		if err != nil {
 			t.Fatal(err)
 		}

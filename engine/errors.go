@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
 
@@ -31,6 +32,8 @@ var (
 	// ErrBusy: there is no room in memory for the write, and Options.FailWhenBusy
 	// says not to wait. Nothing of it was done.
 	ErrBusy = errors.New("colbertdb: too much waits to be written")
+	// ErrEncoderBusy: the model has too much to do. Nothing was done.
+	ErrEncoderBusy = encoder.ErrBusy
 	// ErrIdempotencyConflict: an idempotency key came with another write before.
 	ErrIdempotencyConflict = errors.New("colbertdb: idempotency key was used for another write")
 	ErrDimension           = codec.ErrDimension

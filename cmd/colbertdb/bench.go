@@ -117,7 +117,7 @@ func (c *benchCmd) set(a *app, cache string) (set *bench.Set, enc encoder.Encode
 		dir, name := in, filepath.Base(in)
 		if !bench.IsVectors(in) {
 			if enc == nil {
-				if enc, err = loadModel(cmp.Or(a.Model, modelBundled)); err != nil {
+				if enc, err = a.loadModel(cmp.Or(a.Model, modelBundled)); err != nil {
 					return nil, enc, err
 				}
 			}

@@ -45,7 +45,7 @@ func (c *encodeCmd) Run(a *app) (err error) {
 		}
 		format = vectorfile.NPY
 	}
-	enc, err := loadModel(cmp.Or(a.Model, modelBundled))
+	enc, err := a.loadModel(cmp.Or(a.Model, modelBundled))
 	if err != nil {
 		return err
 	}

@@ -168,12 +168,12 @@ func (c *evalConfig) request(k int) engine.SearchRequest {
 
 // open loads the model of a configuration, or recorded, where a collection names one,
 // and makes it encode as the configuration says, but for pooling. The caller closes it.
-func (c *evalConfig) open(recorded *engine.Model) (encoder.Encoder, error) {
+func (c *evalConfig) open(a *app, recorded *engine.Model) (encoder.Encoder, error) {
 	location := cmp.Or(c.Model, modelBundled)
 	if c.Model == "" && recorded != nil {
 		location = recorded.Location
 	}
-	enc, err := loadModel(location)
+	enc, err := a.loadModel(location)
 	if err != nil {
 		return nil, err
 	}

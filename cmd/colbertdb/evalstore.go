@@ -127,7 +127,7 @@ func (s *evalStore) index(m *measured, set *judged.Collection, c *evalConfig) er
 		return err
 	}
 	var err error
-	if m.enc, err = c.open(recorded); err != nil {
+	if m.enc, err = c.open(s.app, recorded); err != nil {
 		return err
 	}
 	return s.fill(m, m.db, set, c, name, engine.CollectionConfig{Profile: c.Profile, RetainRaw: c.RetainRaw, Encoder: m.enc}, c.Pool)
@@ -209,7 +209,7 @@ func (s *evalStore) fill(m *measured, db *engine.Engine, set *judged.Collection,
 // name tells of which state: a collection of an earlier one makes way.
 func (s *evalStore) copy(m *measured, set *judged.Collection, c *evalConfig) (err error) {
 	ctx := s.app.ctx
-	if m.enc, err = c.open(nil); err != nil {
+	if m.enc, err = c.open(s.app, nil); err != nil {
 		return err
 	}
 	source, err := engine.Open(ctx, s.vectors, &engine.Options{Logger: s.app.logger(), TrainTokens: math.MaxInt64})

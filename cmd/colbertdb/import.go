@@ -27,7 +27,7 @@ func (c *importCmd) Run(a *app) (err error) {
 	}
 	o := &engine.ImportOptions{}
 	if a.Model != "" {
-		if o.Encoder, err = loadModel(a.Model); err != nil {
+		if o.Encoder, err = a.loadModel(a.Model); err != nil {
 			return err
 		}
 		defer closing(&err, o.Encoder)

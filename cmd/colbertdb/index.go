@@ -266,7 +266,7 @@ func (c *indexCmd) collection(a *app, db *engine.Engine, p *pipeline, texts ...s
 		p.create = func(enc encoder.Encoder, dim int) (*engine.Collection, error) {
 			return db.CreateCollection(a.ctx, a.Collection, engine.CollectionConfig{Dim: dim, Profile: profile, RetainRaw: c.RetainRaw, Encoder: enc})
 		}
-		p.load = func() (encoder.Encoder, error) { return loadModel(cmp.Or(a.Model, modelBundled)) }
+		p.load = func() (encoder.Encoder, error) { return a.loadModel(cmp.Or(a.Model, modelBundled)) }
 		p.explicitModel = a.Model != ""
 		return nil
 	case err != nil:

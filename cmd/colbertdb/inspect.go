@@ -23,14 +23,31 @@ type modelInspectCmd struct {
 	Folder string `arg:"" placeholder:"DIR" help:"Model folder, or \"bundled\"; settings may follow: DIR?query_length=64."`
 }
 
-// Run prints what encoder.Inspect found.
+// inspectOutput is the JSON of inspect.
+type inspectOutput struct {
+	*encoder.Inspection
+	Runtime string `json:"runtime,omitempty"` // what --devices took
+}
+
+// Run prints what encoder.Inspect found. With --devices the model is loaded too.
 func (c *modelInspectCmd) Run(a *app) error {
 	in, err := inspectModel(c.Folder)
 	if err != nil {
 		return err
 	}
+	out := inspectOutput{Inspection: in}
+	if a.Devices != "" {
+		enc, err := loadModel(c.Folder, a.Devices)
+		if err != nil {
+			return err
+		}
+		out.Runtime = runtimeOf(enc)
+		if err := enc.Close(); err != nil {
+			return err
+		}
+	}
 	if a.JSON {
-		return a.printJSON(in)
+		return a.printJSON(out)
 	}
 	row := func(name, format string, args ...any) {
 		a.printf("%-13s "+format+"\n", append([]any{name}, args...)...)
@@ -48,6 +65,9 @@ func (c *modelInspectCmd) Run(a *app) error {
 	row("", "gives %s, %s of dimension %d", g.Output, g.Type, g.Dim)
 	for _, p := range in.Projection {
 		row("projection", "%d to %d (%s), %s", p.In, p.Out, p.File, map[bool]string{true: "applied to what the graph gives", false: "in the graph"}[p.Applied])
+	}
+	if out.Runtime != "" {
+		row("runs", "%s", out.Runtime)
 	}
 	m := in.Markers
 	row("query", "%s", sequenceShown(m, m.Query))

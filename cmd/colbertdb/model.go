@@ -24,8 +24,30 @@ const modelBundled = "bundled"
 // meaning, no ONNX Runtime.
 const fakePrefix = "fake:"
 
-// loadModel loads what --model or a collection's record names.
-func loadModel(location string) (encoder.Encoder, error) {
+// loadModel loads what --model or a collection's record names, on the devices that
+// --devices names.
+func (a *app) loadModel(location string) (encoder.Encoder, error) {
+	enc, err := loadModel(location, a.Devices)
+	if err == nil && a.Devices != "" && !a.JSON {
+		a.note("%s runs on %s", enc.Info().Name, runtimeOf(enc))
+	}
+	return enc, err
+}
+
+// runtimeOf says what a model runs on, "" where that is nothing to tell.
+func runtimeOf(enc encoder.Encoder) string {
+	if r, ok := enc.(interface{ Runtime() string }); ok {
+		return r.Runtime()
+	}
+	return ""
+}
+
+// loadModel loads a model.
+func loadModel(location, devices string) (encoder.Encoder, error) {
+	on, err := onnx.ParseDevices(devices)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	if dim, ok := strings.CutPrefix(location, fakePrefix); ok {
 		n, err := strconv.Atoi(dim)
 		if err != nil || n <= 0 {
@@ -34,7 +56,11 @@ func loadModel(location string) (encoder.Encoder, error) {
 		return located{fake.New(n), location}, nil
 	}
 	if cmp.Or(location, modelBundled) == modelBundled {
-		enc, err := bundled.Open()
+		open := bundled.Open
+		if len(on) > 0 { // of ONNX Runtime
+			open = func() (encoder.Encoder, error) { return bundled.OpenONNX(onnx.Options{Devices: on}) }
+		}
+		enc, err := open()
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +70,7 @@ func loadModel(location string) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	enc, err := onnx.OpenDir(m.dir, onnx.Options{Overrides: m.overrides})
+	enc, err := onnx.OpenDir(m.dir, onnx.Options{Overrides: m.overrides, Devices: on})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +140,7 @@ func modelCache(given string) (string, error) {
 // files and keeps none.
 func modelInfo(location string) (encoder.Info, error) {
 	if strings.HasPrefix(location, fakePrefix) || cmp.Or(location, modelBundled) == modelBundled {
-		enc, err := loadModel(location) // small
+		enc, err := loadModel(location, "") // small
 		if err != nil {
 			return encoder.Info{}, err
 		}
@@ -137,6 +163,9 @@ type located struct {
 	encoder.Encoder
 	location string
 }
+
+// Runtime says what the model runs on.
+func (l located) Runtime() string { return runtimeOf(l.Encoder) }
 
 func (l located) Info() encoder.Info {
 	info := l.Encoder.Info()

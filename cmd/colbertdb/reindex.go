@@ -49,7 +49,7 @@ type reindexPlan struct {
 // Run re-encodes a collection's text with another model and switches its name.
 // Interrupted, it goes on from the last batch when it is run again.
 func (c *reindexCmd) Run(a *app) (err error) {
-	enc, err := loadModel(cmp.Or(a.Model, modelBundled))
+	enc, err := a.loadModel(cmp.Or(a.Model, modelBundled))
 	if err != nil {
 		return err
 	}

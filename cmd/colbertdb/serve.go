@@ -49,7 +49,14 @@ type serveFlags struct {
 // that run end.
 func (c *serveCmd) Run(a *app) (err error) {
 	log := a.serverLogger(c.LogFormat)
-	standard, err := loadModel(cmp.Or(a.Model, modelBundled))
+	load := func(location string) (encoder.Encoder, error) {
+		enc, err := loadModel(location, a.Devices)
+		if err == nil {
+			log.Info("model loaded", "model", enc.Info().Name, "runtime", runtimeOf(enc))
+		}
+		return enc, err
+	}
+	standard, err := load(cmp.Or(a.Model, modelBundled))
 	if err != nil {
 		return err
 	}
@@ -60,7 +67,7 @@ func (c *serveCmd) Run(a *app) (err error) {
 		if err != nil {
 			return err
 		}
-		further = append(further, server.Model{Info: info, Load: func() (encoder.Encoder, error) { return loadModel(dir) }})
+		further = append(further, server.Model{Info: info, Load: func() (encoder.Encoder, error) { return load(dir) }})
 	}
 	audit, file, err := openAudit(c.AuditLog)
 	if err != nil {
@@ -91,7 +98,7 @@ func (c *serveCmd) Run(a *app) (err error) {
 		}()
 	}
 	s, err := server.New(db, server.Options{
-		Limits: c.Limits, Model: standard, Models: further, ModelIdle: c.ModelIdle, LoadModel: loadModel, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
+		Limits: c.Limits, Model: standard, Models: further, ModelIdle: c.ModelIdle, LoadModel: load, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
 		Snapshots: cmp.Or(c.Snapshots, filepath.Clean(dir)+"-snapshots"), RecallSample: c.RecallSample, Tracing: provider, SlowQuery: c.SlowQuery, Version: version, Log: log, Audit: audit,
 	})
 	if err != nil {

@@ -38,11 +38,11 @@ func (a *app) readStore() (*engine.Engine, error) {
 func (a *app) modelFor(recorded *engine.Model) (encoder.Encoder, error) {
 	switch {
 	case a.Model != "":
-		return loadModel(a.Model)
+		return a.loadModel(a.Model)
 	case recorded == nil:
 		return nil, fmt.Errorf("%w: collection %q was made from vectors and names no model; give --model, or --vectors", engine.ErrNoEncoder, a.Collection)
 	}
-	enc, err := loadModel(recorded.Location)
+	enc, err := a.loadModel(recorded.Location)
 	if err != nil {
 		return nil, fmt.Errorf("the model of collection %q, %s from %s: %w; --model names another place", a.Collection, recorded.Name, recorded.Location, err)
 	}

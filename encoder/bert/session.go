@@ -15,6 +15,7 @@ type Options struct {
 	// Threads is the number of goroutines that share a batch, or a text where
 	// the batch has few. Default: GOMAXPROCS when the model is opened.
 	Threads int
+	encoder.Tuning
 }
 
 // Open opens a model folder; location names it for errors and for opening it
@@ -41,7 +42,7 @@ func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	return encoder.NewColBERT(f, &session{model: m, threads: o.Threads})
+	return encoder.NewColBERT(f, &session{model: m, threads: o.Threads}, o.Tuning)
 }
 
 type session struct {
@@ -50,6 +51,12 @@ type session struct {
 	pool    sync.Pool // of *scratch
 	crew    crew
 }
+
+// Lanes implements encoder.Laned: a query is too short to be shared out.
+func (s *session) Lanes() (queries, documents int) { return s.threads, 1 }
+
+// Runtime says what runs the model.
+func (s *session) Runtime() string { return fmt.Sprintf("Go, %d threads", s.threads) }
 
 // groupRows is how many tokens go through the layers together: enough that
 // weights are read from memory once for many, few enough for the caches.

@@ -18,8 +18,15 @@ type Options struct {
 	Library string
 	// Overrides are settings that take the place of what the folder says.
 	Overrides encoder.Overrides
-	// Threads is the number of threads of one run. Default: one a core.
+	// Threads is the number of threads of the processor, in all. Default: one a core.
 	Threads int
+	// Devices are where the graph runs: on several, each has a session of its own and
+	// batches are shared out. One that is not available is an error that wraps
+	// ErrDevice. Default: the processor.
+	Devices []Device
+	// Tuning says how texts come to the graph; BatchTokens is 32,768 where it runs on
+	// other devices than the processor, by default.
+	encoder.Tuning
 }
 
 // OpenDir opens a model folder.
@@ -34,11 +41,11 @@ func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSession(f, o)
+	s, err := newSession(f, &o)
 	if err != nil {
 		return nil, err
 	}
-	c, err := encoder.NewColBERT(f, s)
+	c, err := encoder.NewColBERT(f, s, o.Tuning)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

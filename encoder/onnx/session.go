@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -54,43 +55,78 @@ type session struct {
 	float16  bool
 }
 
-func newSession(f *encoder.Folder, o Options) (encoder.Session, error) {
+// newSession loads a folder's graph on the devices of the options, and says in them
+// what tuning those ask for.
+func newSession(f *encoder.Folder, o *Options) (_ encoder.Session, err error) {
 	if err := load(o.Library); err != nil {
 		return nil, err
 	}
 	where := fmt.Sprintf("%s in %s", f.GraphName, f.Config.Name)
-	fail := func(err error) (encoder.Session, error) {
+	graph, err := encoder.ReadGraph(f.Graph)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", encoder.ErrModel, where, err)
 	}
-	inputs, outputs, err := ort.GetInputOutputInfoWithONNXData(f.Graph)
-	if err != nil {
-		return fail(err)
-	}
-	g := encoder.Graph{}
-	for _, in := range inputs {
-		g.Inputs = append(g.Inputs, in.Name)
-	}
-	for _, out := range outputs {
-		o := encoder.GraphOutput{Name: out.Name, Dims: out.Dimensions, Type: "float32"}
-		if out.DataType == ort.TensorElementDataTypeFloat16 {
-			o.Type = "float16"
-		}
-		g.Outputs = append(g.Outputs, o)
-	}
-	fit, err := f.Fit(g)
+	fit, err := f.Fit(graph)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{location: where, config: f.ConfigName(), inputs: g.Inputs, dim: fit.Dim, float16: fit.Output.Type == "float16"}
-	so, err := ort.NewSessionOptions()
-	if err != nil {
-		return fail(err)
-	}
-	defer so.Destroy()
 	threads := o.Threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
+	g := &group{version: ort.GetVersion()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.Close())
+		}
+	}()
+	add := func(d Device, threads int) error {
+		s := &session{location: where, config: f.ConfigName(), inputs: graph.Inputs, dim: fit.Dim, float16: fit.Output.Type == "float16"}
+		if err := s.open(f.Graph, fit.Output.Name, d, threads); err != nil {
+			return err
+		}
+		g.members = append(g.members, member{Session: s, device: d})
+		return nil
+	}
+	devices := o.Devices
+	if len(devices) == 1 && devices[0].Provider == Auto {
+		devices = nil
+		for i := range 256 {
+			if refused := add(Device{CUDA, i}, 1); refused != nil {
+				if i == 0 {
+					reason, _, _ := strings.Cut(strings.TrimPrefix(refused.Error(), ErrDevice.Error()+": "), "\n")
+					g.note = "no " + reason
+				}
+				break
+			}
+		}
+	} else if len(devices) == 0 {
+		devices = []Device{{Provider: CPU}}
+	}
+	if len(devices) == 0 && len(g.members) == 0 {
+		devices = []Device{{Provider: CPU}}
+	}
+	if n := onCPU(devices); n > 0 {
+		g.threads = threads
+		threads = max(1, threads/n)
+	} else if o.BatchTokens == 0 {
+		o.BatchTokens = batchTokensGPU
+	}
+	for _, d := range devices {
+		if err := add(d, threads); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// open loads a graph on one device.
+func (s *session) open(graph []byte, output string, d Device, threads int) error {
+	so, err := ort.NewSessionOptions()
+	if err != nil {
+		return s.fail(err)
+	}
+	defer so.Destroy()
 	err = errors.Join(
 		so.SetIntraOpNumThreads(threads),
 		so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
@@ -99,12 +135,19 @@ func newSession(f *encoder.Folder, o Options) (encoder.Session, error) {
 		so.AddSessionConfigEntry("session.disable_quant_qdq", "1"),
 	)
 	if err != nil {
-		return fail(err)
+		return s.fail(err)
 	}
-	if s.run, err = ort.NewDynamicAdvancedSessionWithONNXData(f.Graph, s.inputs, []string{fit.Output.Name}, so); err != nil {
-		return fail(err)
+	if err := provide(so, d); err != nil {
+		return refusedDevice(d, err)
 	}
-	return s, nil
+	s.run, err = ort.NewDynamicAdvancedSessionWithONNXData(graph, s.inputs, []string{output}, so)
+	switch {
+	case err != nil && d.Provider != CPU: // its libraries or its memory, or the graph
+		return refusedDevice(d, fmt.Errorf("loading %s: %w", s.location, err))
+	case err != nil:
+		return fmt.Errorf("%w: %s: %w", encoder.ErrModel, s.location, err)
+	}
+	return nil
 }
 
 // Run runs the graph on one batch.
@@ -139,11 +182,11 @@ func (s *session) Run(ctx context.Context, b encoder.Batch) ([]float32, int, err
 		values = append(values, t)
 	}
 	if s.float16 {
-		return s.runFloat16(values, b)
+		return s.runFloat16(ctx, values, b)
 	}
 	outputs := []ort.Value{nil}
-	if err := s.run.Run(values, outputs); err != nil {
-		return nil, 0, s.fail(err)
+	if err := s.runGraph(ctx, values, outputs); err != nil {
+		return nil, 0, err
 	}
 	defer outputs[0].Destroy()
 	out, ok := outputs[0].(*ort.Tensor[float32])
@@ -156,7 +199,7 @@ func (s *session) Run(ctx context.Context, b encoder.Batch) ([]float32, int, err
 // runFloat16 runs a graph whose output the Go binding cannot allocate itself:
 // it gets memory of the size that the conventions ask for, which the runtime
 // checks.
-func (s *session) runFloat16(inputs []ort.Value, b encoder.Batch) ([]float32, int, error) {
+func (s *session) runFloat16(ctx context.Context, inputs []ort.Value, b encoder.Batch) ([]float32, int, error) {
 	out := make([]float32, b.Rows*b.Cols*s.dim)
 	raw := make([]byte, 2*len(out))
 	shape := ort.NewShape(int64(b.Rows), int64(b.Cols), int64(s.dim))
@@ -165,11 +208,36 @@ func (s *session) runFloat16(inputs []ort.Value, b encoder.Batch) ([]float32, in
 		return nil, 0, s.fail(err)
 	}
 	defer t.Destroy()
-	if err := s.run.Run(inputs, []ort.Value{t}); err != nil {
-		return nil, 0, s.fail(fmt.Errorf("for the dimension %d that %s says: %w", s.dim, s.config, err))
+	if err := s.runGraph(ctx, inputs, []ort.Value{t}); err != nil {
+		return nil, 0, fmt.Errorf("for the dimension %d that %s says: %w", s.dim, s.config, err)
 	}
 	simd.F16ToF32(out, raw)
 	return out, s.dim, nil
+}
+
+// runGraph runs the graph until it ends or the context does.
+func (s *session) runGraph(ctx context.Context, inputs, outputs []ort.Value) error {
+	o, err := ort.NewRunOptions()
+	if err != nil {
+		return s.fail(err)
+	}
+	defer o.Destroy()
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = o.Terminate() // then the run fails
+	})
+	err = s.run.RunWithOptions(inputs, outputs, o)
+	if !stop() {
+		<-ended // the options are in use until then
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return s.fail(err)
+	}
+	return nil
 }
 
 func (s *session) fail(err error) error {

@@ -96,7 +96,7 @@ func (e *Error) Is(target error) bool {
 
 // begun reports that the server may have done something of the request.
 func (e *Error) begun() bool {
-	return e.Kind != "overloaded" && e.Kind != "busy" && e.Kind != "shutting_down"
+	return e.Kind != "overloaded" && e.Kind != "busy" && e.Kind != "encoder_busy" && e.Kind != "shutting_down"
 }
 
 // call is one request.

@@ -50,6 +50,7 @@ var kinds = []struct {
 	{ErrVectors, http.StatusUnprocessableEntity, "bad_vectors"},
 	{engine.ErrInvalid, http.StatusUnprocessableEntity, "invalid"},
 	{engine.ErrBusy, http.StatusTooManyRequests, "busy"},
+	{engine.ErrEncoderBusy, http.StatusTooManyRequests, "encoder_busy"},
 	{engine.ErrDiskFull, http.StatusInsufficientStorage, "disk_full"},
 	{engine.ErrNotVisible, http.StatusGatewayTimeout, "not_visible"},
 	{engine.ErrReadOnly, http.StatusServiceUnavailable, "read_only"},

@@ -231,6 +231,7 @@ type modelObject struct {
 	Tokens      int    `json:"max_document_tokens"`
 	Standard    bool   `json:"default"`
 	Loaded      bool   `json:"loaded"`
+	Runtime     string `json:"runtime,omitempty"` // what it runs on, where it is loaded and says so
 }
 
 func (s *Server) modelObjects() []modelObject {
@@ -239,7 +240,7 @@ func (s *Server) modelObjects() []modelObject {
 		info := m.Info()
 		out = append(out, modelObject{
 			ID: info.Name, Object: "model", OwnedBy: "colbertdb", Dim: info.Dim, Fingerprint: info.Fingerprint,
-			QueryTokens: info.QueryMaxLen, Tokens: info.DocMaxLen, Standard: i == 0 && s.models.standard != nil, Loaded: loaded(m),
+			QueryTokens: info.QueryMaxLen, Tokens: info.DocMaxLen, Standard: i == 0 && s.models.standard != nil, Loaded: loaded(m), Runtime: runtimeOf(m),
 		})
 	}
 	return out

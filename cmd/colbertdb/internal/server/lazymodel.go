@@ -123,6 +123,13 @@ func (l *lazyModel) state() (loaded bool, loads int64) {
 	return l.enc != nil, l.loads
 }
 
+// now is the encoder that is loaded, nil for none. It may be closed at any time.
+func (l *lazyModel) now() encoder.Encoder {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.enc
+}
+
 // Close waits for a load and closes the model for good. No use may be running.
 func (l *lazyModel) Close() error {
 	l.mu.Lock()

@@ -158,3 +158,17 @@ func loaded(e encoder.Encoder) bool {
 	}
 	return true
 }
+
+// runtimeOf says what a model runs on, "" where it is not loaded or does not tell.
+func runtimeOf(e encoder.Encoder) string {
+	e = e.(noting).Encoder
+	if l, ok := e.(*lazyModel); ok {
+		if e = l.now(); e == nil {
+			return ""
+		}
+	}
+	if r, ok := e.(interface{ Runtime() string }); ok {
+		return r.Runtime()
+	}
+	return ""
+}

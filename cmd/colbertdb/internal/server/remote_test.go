@@ -307,7 +307,7 @@ func TestBusyServer(t *testing.T) {
 		sent   int
 		is     error
 	}{
-		{429, "overloaded", 4, engine.ErrBusy}, {429, "busy", 4, engine.ErrBusy}, {503, "shutting_down", 4, nil}, {503, "read_only", 1, engine.ErrReadOnly},
+		{429, "overloaded", 4, engine.ErrBusy}, {429, "busy", 4, engine.ErrBusy}, {429, "encoder_busy", 4, engine.ErrEncoderBusy}, {503, "shutting_down", 4, nil}, {503, "read_only", 1, engine.ErrReadOnly},
 		{507, "disk_full", 1, engine.ErrDiskFull}, {504, "timeout", 1, context.DeadlineExceeded}, {502, "", 1, nil}, {500, "internal", 1, nil},
 	} {
 		a := &answerer{f: func(n int) *http.Response {

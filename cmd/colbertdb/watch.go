@@ -124,7 +124,7 @@ func (w *watcher) useServer(address, key string) error {
 	}
 	p.col, p.dim, p.serverEncodes, p.bulkAfter = col, info.Dim, true, math.MaxInt64
 	p.load = func() (encoder.Encoder, error) { // to split passages as the server's model needs it
-		enc, err := loadModel(cmp.Or(a.Model, info.Model.Location, modelBundled))
+		enc, err := a.loadModel(cmp.Or(a.Model, info.Model.Location, modelBundled))
 		if err == nil && enc.Info().Name != info.Model.Name {
 			err = errors.Join(fmt.Errorf("%w: it is %q, the collection's is %q", engine.ErrModelMismatch, enc.Info().Name, info.Model.Name), enc.Close())
 		}

@@ -41,6 +41,7 @@ type commandLine struct {
 	Purge      purgeCmd      `cmd:"" help:"Delete documents and erase their bytes from every file of the store."`
 	Serve      serveCmd      `cmd:"" help:"Serve the store over HTTP."`
 	Config     configCmd     `cmd:"" help:"Print the configuration that serve would run with."`
+	MCP        mcpCmd        `cmd:"" name:"mcp" help:"Serve agents over the Model Context Protocol."`
 	Key        keyCmd        `cmd:"" help:"Make a key for clients of serve."`
 	Stats      statsCmd      `cmd:"" help:"Print the collections and their sizes."`
 	Compact    compactCmd    `cmd:"" help:"Merge segments and reclaim deleted space."`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -52,12 +53,20 @@ func maxSims(t *testing.T, col *engine.Collection, query string) (map[string]flo
 	return out, float64(len(res.QueryTokens))
 }
 
-// most is the best score by BM25, 0 where no document has a term.
-func (x *textModel) most(query string) float64 {
-	for _, s := range x.search(engine.AnalyzerEnglish, query, 1, nil) {
-		return float64(s.score)
+// length is the Euclidean length of the weights of a query's terms.
+func (x *textModel) length(query string) float64 {
+	sum := 0.
+	for _, term := range engine.AnalyzerEnglish.Query(query) {
+		df := 0
+		for _, text := range x.live {
+			if slices.Contains(slices.Collect(engine.AnalyzerEnglish.Terms(text)), term.Text) {
+				df++
+			}
+		}
+		w := float64(term.Count) * math.Log1p((float64(len(x.live)-df)+.5)/(float64(df)+.5))
+		sum += w * w
 	}
-	return 0
+	return math.Sqrt(sum)
 }
 
 func hitScores(hits []engine.Hit) (out []scoredID) {
@@ -129,7 +138,7 @@ func TestHybrid(t *testing.T) {
 			union[s.id] = true
 		}
 		fusion := []engine.Fusion{{}, {Weight: &weight}, {RRF: true}, {RRF: true, RankConstant: 5}}[i%4]
-		want := fused(union, sims, words, fusion, tokens, m.most(query))
+		want := fused(union, sims, words, fusion, tokens, m.length(query))
 		res, err := col.Search(ctx, engine.SearchRequest{Mode: engine.ModeHybrid, Text: query, NCandidates: depth, Fusion: fusion, Exact: true})
 		if err != nil {
 			t.Fatal(err)
@@ -142,8 +151,8 @@ func TestHybrid(t *testing.T) {
 }
 
 // fused is the fusion of two scores over some documents, best first.
-func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion, mostSim, mostWords float64) (out []scoredID) {
-	part := func(scores map[string]float32, w, most float64) map[string]float64 {
+func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion, simUnit, wordUnit float64) (out []scoredID) {
+	part := func(scores map[string]float32, w, unit float64) map[string]float64 {
 		var list []scoredID
 		for id := range ids {
 			list = append(list, scoredID{id, scores[id]})
@@ -153,8 +162,8 @@ func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion,
 		for i, s := range list {
 			if f.RRF {
 				out[s.id] = 1 / (cmp.Or(f.RankConstant, 60) + float64(i+1))
-			} else if most > 0 {
-				out[s.id] = w * (float64(s.score) / most)
+			} else if unit > 0 {
+				out[s.id] = w * (float64(s.score) / unit)
 			}
 		}
 		return out
@@ -163,7 +172,7 @@ func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion,
 	if f.Weight != nil {
 		w = *f.Weight
 	}
-	a, b := part(sims, w, mostSim), part(words, 1-w, mostWords)
+	a, b := part(sims, w, simUnit), part(words, 1-w, wordUnit)
 	for id := range ids {
 		if f.RRF && words[id] == 0 {
 			b[id] = 0

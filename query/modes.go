@@ -46,7 +46,8 @@ type Fusion struct {
 	RankConstant float64 `json:"rank_constant,omitempty"`
 	// Weight is that of MaxSim, from 0 to 1; BM25 has the rest. Default: DefaultWeight.
 	// MaxSim is divided by the sum of the query tokens' weights, which is the most that
-	// it can be, BM25 by the best document's.
+	// it can be; BM25 by the Euclidean length of the query terms' weights, so that it
+	// counts the more the more of the query's rare terms a document has.
 	Weight *float64 `json:"weight,omitempty"`
 }
 
@@ -189,14 +190,11 @@ func (s *Searcher) fuse(q *codec.Query, late, words []candidate) []candidate {
 		if f.Weight != nil {
 			w = *f.Weight
 		}
-		var most [2]float64
+		sum := 0.
 		for _, x := range q.Weights {
-			most[0] += float64(x)
+			sum += float64(x)
 		}
-		for _, c := range words {
-			most[1] = max(most[1], float64(c.score))
-		}
-		a, b = scaled(late, w, most[0]), scaled(words, 1-w, most[1])
+		a, b = scaled(late, w, sum), scaled(words, 1-w, s.terms.length)
 	}
 	for i := range out {
 		out[i].score = float32(a[i] + b[i])
@@ -218,12 +216,12 @@ func (s *Searcher) reciprocalRanks(list []candidate, k float64) []float64 {
 	return out
 }
 
-// scaled returns w times the scores over the most that they can be, or are.
-func scaled(list []candidate, w, most float64) []float64 {
+// scaled returns w times the scores over a unit of theirs.
+func scaled(list []candidate, w, unit float64) []float64 {
 	out := make([]float64, len(list))
-	if most > 0 {
+	if unit > 0 {
 		for i, c := range list {
-			out[i] = w * (float64(c.score) / most)
+			out[i] = w * (float64(c.score) / unit)
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -42,6 +43,7 @@ type TermMatch struct {
 // of the terms, so they are the same bit by bit.
 type termScorer struct {
 	weights []float64 // by term
+	length  float64   // Euclidean, of the weights, those of terms in no document with them
 	bm25    lexical.BM25
 	mean    float64 // length of a document
 	norms   []float64
@@ -69,18 +71,20 @@ func (t *termScorer) reset(q *TermQuery, sources []Source) {
 		}
 	}
 	t.bm25, t.mean = q.BM25, float64(length)/float64(max(1, docs))
-	t.weights = t.weights[:0]
+	t.weights, t.length = t.weights[:0], 0
 	for _, term := range q.Terms {
 		df := 0
 		for i, src := range sources {
 			df += t.count(term.Text, q.Indexes[i], src.Live())
 		}
-		w := 0.
-		if df > 0 {
-			w = lexical.Weight(term.Count, lexical.IDF(docs, df))
+		w := lexical.Weight(term.Count, lexical.IDF(docs, df))
+		t.length += float64(w * w)
+		if df == 0 {
+			w = 0
 		}
 		t.weights = append(t.weights, w)
 	}
+	t.length = math.Sqrt(t.length)
 	t.norms = slices.Grow(t.norms[:0], tabledLengths)[:tabledLengths]
 	t.once = slices.Grow(t.once[:0], tabledLengths)[:tabledLengths]
 	clear(t.once)

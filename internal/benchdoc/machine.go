@@ -33,7 +33,7 @@ func ThisMachine(revision string) Machine {
 func (m Machine) String() string {
 	s := fmt.Sprintf("%s, %d cores, %s kernels, %s, %s", m.CPU, m.Cores, m.Kernels, m.Platform, m.Go)
 	if m.Revision != "" {
-		s += fmt.Sprintf(", commit %.7s", m.Revision)
+		s += fmt.Sprintf(", commit %.8s", m.Revision)
 	}
 	return s + ", " + m.Date
 }

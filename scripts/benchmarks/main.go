@@ -68,11 +68,9 @@ func run(ctx context.Context, doc, only string, list bool) (err error) {
 		if err := os.Setenv("PATH", tmp+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {
 			return err
 		}
-		out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*").Output()
-		if err != nil {
-			return fmt.Errorf("git describe: %w", err)
+		if revision, err = commit(ctx); err != nil {
+			return err
 		}
-		revision = strings.TrimSpace(string(out))
 	}
 	failed := 0
 	for _, s := range sections {
@@ -153,6 +151,22 @@ func measure(ctx context.Context, commands []string, revision string) (string, e
 		fmt.Fprintf(&text, "\n%s\n", printed)
 	}
 	return text.String(), nil
+}
+
+// commit is the repository's, marked where a file other than a document has changed.
+func commit(ctx context.Context) (string, error) {
+	head, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=7", "HEAD").Output()
+	if err != nil {
+		return "", fmt.Errorf("git rev-parse: %w", err)
+	}
+	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs").Output()
+	if err != nil {
+		return "", fmt.Errorf("git status: %w", err)
+	}
+	if len(changed) > 0 {
+		return strings.TrimSpace(string(head)) + "+", nil
+	}
+	return strings.TrimSpace(string(head)), nil
 }
 
 // shell runs a command line.

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -70,10 +72,12 @@ func (c *Config) pooledIDs() []int {
 
 // Folder is a model folder that has been read: graph, tokenizer, conventions.
 type Folder struct {
-	Config      Config
-	Tokenizer   *tokenizer.Tokenizer
-	Graph       []byte
-	GraphName   string
+	Config    Config
+	Tokenizer *tokenizer.Tokenizer
+	Graph     []byte
+	GraphName string
+	// External are the files that hold weights beside the graph's own.
+	External    []string
 	Fingerprint string // over graph, tokenizer and conventions
 	location    string
 
@@ -147,11 +151,6 @@ func (f *Folder) read(fsys fs.FS, o Overrides) error {
 	if f.Graph, f.GraphName, err = firstFile(fsys, names...); err != nil {
 		return err
 	}
-	for _, data := range []string{f.GraphName + "_data", f.GraphName + ".data"} {
-		if _, err := fs.Stat(fsys, data); err == nil {
-			return fmt.Errorf("%s keeps its weights in %s; save the graph with its weights inside (onnx.save in Python does)", f.GraphName, data)
-		}
-	}
 	if f.Config.Name == "" {
 		f.Config.Name = strings.TrimSuffix(f.location[strings.LastIndexAny(f.location, `/\`)+1:], "/")
 	}
@@ -160,6 +159,9 @@ func (f *Folder) read(fsys fs.FS, o Overrides) error {
 		sum := sha256.Sum256(part)
 		h.Write(sum[:])
 	}
+	if err := f.readExternal(fsys, h); err != nil {
+		return err
+	}
 	conventions := f.Config
 	conventions.Name = ""
 	if err := json.NewEncoder(h).Encode(conventions); err != nil {
@@ -167,6 +169,36 @@ func (f *Folder) read(fsys fs.FS, o Overrides) error {
 	}
 	f.projection.digest(h)
 	f.Fingerprint = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// readExternal adds the weights that the graph keeps in other files to a fingerprint.
+// What is no graph is for the runtime to refuse.
+func (f *Folder) readExternal(fsys fs.FS, h io.Writer) error {
+	g, err := ReadGraph(f.Graph)
+	if err != nil {
+		return nil
+	}
+	for _, name := range g.External {
+		name = path.Join(path.Dir(f.GraphName), name)
+		if !fs.ValidPath(name) {
+			return fmt.Errorf("%s keeps weights in %q, outside of the folder", f.GraphName, name)
+		}
+		file, err := fsys.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s keeps weights in %s, which is not there", f.GraphName, name)
+		}
+		if err != nil {
+			return err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		h.Write(sum.Sum(nil)) // a hash: it cannot fail
+		f.External = append(f.External, name)
+	}
 	return nil
 }
 

@@ -241,10 +241,9 @@ func TestFormContradictions(t *testing.T) {
 		"weights of other shape": {[]string{"1_Dense/config.json", edit(denseIn, `"out_features":3`, `"out_features":2`)}, []string{"1_Dense/model.safetensors", "linear.weight", "[3 4]", "[2 4]"}},
 		"weights cut off":        {[]string{"1_Dense/model.safetensors", "\x10\x00\x00\x00\x00\x00\x00\x00{}"}, []string{"1_Dense/model.safetensors"}},
 		"activation":             {[]string{"1_Dense/config.json", edit(denseIn, "linear.Identity", "activation.Softmax")}, []string{"1_Dense/config.json", "Softmax"}},
-		"residual":               {[]string{"1_Dense/config.json", edit(denseIn, `"bias":false`, `"use_residual":true`)}, []string{"1_Dense/config.json", "use_residual"}},
+		"residual":               {[]string{"1_Dense/config.json", edit(denseIn, `"bias":false`, `"use_residual":true`)}, []string{"1_Dense/model.safetensors", "residual.weight"}},
 		"pooling":                {[]string{"modules.json", edit(modules, "pylate.models.Dense.Dense", "sentence_transformers.models.Pooling")}, []string{"modules.json", "Pooling"}},
 		"not late interaction":   {[]string{"config_sentence_transformers.json", `{"similarity_fn_name":"cosine"}`}, []string{"config_sentence_transformers.json", "cosine"}},
-		"graph":                  {[]string{"onnx/model.onnx_data", "x"}, []string{"onnx/model.onnx", "onnx/model.onnx_data"}},
 		"overrides":              {[]string{"colbertdb.json", `{"query_len":4}`}, []string{"colbertdb.json", "query_len", "query_length"}},
 	} {
 		_, err := encoder.ReadFolder(transformer(t, c.changes...), "models/modern", nil)
@@ -426,6 +425,63 @@ func TestUnigramFolder(t *testing.T) {
 		b = s.batches[len(s.batches)-1]
 		if row := b.IDs[len(b.IDs)-b.Cols:]; row[0] != 0 || row[1] != 1202 {
 			t.Errorf("ids %v", b.IDs)
+		}
+	}
+}
+
+// PyLate's use_residual: what goes into a layer is added after its activation, by
+// weights of its own where it has another width.
+func TestResidual(t *testing.T) {
+	for _, out := range []int{3, 4} {
+		tensors := map[string][]float32{"linear.weight": numbers(1, out*4), "linear.bias": numbers(2, out)}
+		shapes := map[string][]int{"linear.weight": {out, 4}, "linear.bias": {out}}
+		shortcut := func(o, i int) float64 { return map[bool]float64{true: 1}[o == i] }
+		if out != 4 {
+			tensors["residual.weight"], shapes["residual.weight"] = numbers(3, out*4), []int{out, 4}
+			shortcut = func(o, i int) float64 { return float64(tensors["residual.weight"][o*4+i]) }
+		}
+		dense := fmt.Sprintf(`{"in_features":4,"out_features":%d,"bias":true,"activation_function":"torch.nn.modules.activation.Tanh","use_residual":true}`, out)
+		f, err := encoder.ReadFolder(transformer(t, "1_Dense/config.json", dense, "1_Dense/model.safetensors", string(safetensors(tensors, shapes))), "m", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := encoder.ReadFolder(transformer(t, "1_Dense/config.json", strings.Replace(dense, "true}", "false}", 1), "1_Dense/model.safetensors", string(safetensors(tensors, shapes))), "m", nil)
+		if err != nil || plain.Fingerprint == f.Fingerprint {
+			t.Errorf("%d: the fingerprint does not tell: %v", out, err)
+		}
+		if fit, err := f.Fit(graphOf("last_hidden_state", 4)); err != nil || !fit.Projects {
+			t.Fatalf("%+v, %v", fit, err)
+		}
+		s := &session{dim: 4}
+		enc, err := encoder.NewColBERT(f, s, encoder.Tuning{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, err := enc.EncodeDocuments(context.Background(), []string{"the words"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := s.batches[len(s.batches)-1]
+		for at, id := range b.IDs {
+			in := []float64{1, float64(id), float64(at), float64(len(b.IDs))}
+			want, norm := make([]float64, out), 0.
+			for o := range want {
+				sum, added := float64(tensors["linear.bias"][o]), 0.
+				for i, x := range in {
+					sum += x * float64(tensors["linear.weight"][o*4+i])
+					added += x * shortcut(o, i)
+				}
+				want[o] = math.Tanh(sum) + added
+				norm += want[o] * want[o]
+			}
+			for o := range want {
+				if got := float64(docs[0].Vectors.Row(at)[o]); math.Abs(got-want[o]/math.Sqrt(norm)) > 1e-5 {
+					t.Fatalf("width %d, token %d: %v, want %v", out, at, docs[0].Vectors.Row(at), want)
+				}
+			}
+		}
+		if err := enc.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -19,6 +20,9 @@ type Graph struct {
 	// Weights are the bytes of the weights by their type, such as "float16".
 	// Empty where it is not known.
 	Weights map[string]int64
+	// External are the files that hold weights beside the graph's own, by their
+	// paths from its folder.
+	External []string
 }
 
 // GraphOutput is an output of a graph.
@@ -143,7 +147,10 @@ const (
 	tensorType       = 2
 	tensorName       = 8
 	tensorRaw        = 9
+	tensorExternal   = 13
 	tensorLocation   = 14
+	entryKey         = 1
+	entryValue       = 2
 	infoName         = 1
 	infoType         = 2
 	typeTensor       = 1
@@ -195,7 +202,7 @@ func ReadGraph(b []byte) (Graph, error) {
 func (g *Graph) initializer(b []byte, names map[string]bool) error {
 	var kind uint64
 	var size int64
-	external := false
+	external, entries := false, map[string]string{}
 	err := protofield.Each(b, func(num protowire.Number, b []byte, v uint64) error {
 		switch num {
 		case tensorType:
@@ -204,13 +211,33 @@ func (g *Graph) initializer(b []byte, names map[string]bool) error {
 			names[string(b)] = true
 		case tensorLocation:
 			external = v == 1
+		case tensorExternal:
+			var key, value string
+			err := protofield.Each(b, func(num protowire.Number, b []byte, _ uint64) error {
+				switch num {
+				case entryKey:
+					key = string(b)
+				case entryValue:
+					value = string(b)
+				}
+				return nil
+			})
+			entries[key] = value
+			return err
 		case tensorRaw:
 			size += int64(len(b))
 		}
 		return nil
 	})
 	if err == nil && external {
-		err = errors.New("it keeps weights in another file; save it with its weights inside")
+		if entries["location"] == "" {
+			return errGraph
+		}
+		if !slices.Contains(g.External, entries["location"]) {
+			g.External = append(g.External, entries["location"])
+		}
+		n, _ := strconv.ParseInt(entries["length"], 10, 64)
+		size += n
 	}
 	g.Weights[cmp.Or(elementTypes[kind], fmt.Sprintf("type %d", kind))] += size
 	return err

@@ -86,7 +86,7 @@ func Inspect(fsys fs.FS, location string, o Overrides) (*Inspection, error) {
 	}
 	c, t := f.Config, f.Tokenizer
 	in := &Inspection{
-		Name: c.Name, Location: location, Form: c.cfgName, Files: append(slices.Clone(f.files), f.GraphName), License: License(fsys), Fingerprint: f.Fingerprint,
+		Name: c.Name, Location: location, Form: c.cfgName, Files: slices.Concat(f.files, []string{f.GraphName}, f.External), License: License(fsys), Fingerprint: f.Fingerprint,
 		Tokenizer: TokenizerFacts{c.tokenizerName, t.Model(), t.Size(), t.Lowercase()},
 		Graph:     GraphFacts{f.GraphName, len(f.Graph), g.Inputs, fit.Output.Name, fit.Output.Type, fit.Dim, g.Weights},
 	}

@@ -25,6 +25,10 @@ type dense struct {
 	weights    []float32 // [in][width(out)], the rest 0; nil: the file is not there
 	bias       []float32 // [out]; nil: none
 	activation func(x []float32)
+	// residual is added after the activation (PyLate's use_residual): what goes in,
+	// by weights of the same layout where it has another width.
+	residual bool
+	shortcut []float32
 }
 
 func (p projection) in() int      { return p[0].in }
@@ -52,10 +56,17 @@ func (p projection) apply(rows []float32, n int) []float32 {
 	for _, d := range p {
 		out := make([]float32, n*d.out)
 		padded, product := make([]float32, tile*d.in), make([]float32, tile*width(d.out))
+		var added []float32
+		if d.residual {
+			added = make([]float32, tile*width(d.out))
+		}
 		for at := 0; at < n; at += tile {
 			many := min(tile, n-at)
 			copy(padded, rows[at*d.in:(at+many)*d.in])
 			simd.MatMul(product, width(d.out), padded, d.in, d.weights, width(d.out), (many+3)&^3, d.in, width(d.out))
+			if d.shortcut != nil {
+				simd.MatMul(added, width(d.out), padded, d.in, d.shortcut, width(d.out), (many+3)&^3, d.in, width(d.out))
+			}
 			for r := range many {
 				row := out[(at+r)*d.out : (at+r+1)*d.out]
 				copy(row, product[r*width(d.out):])
@@ -65,11 +76,23 @@ func (p projection) apply(rows []float32, n int) []float32 {
 				if d.activation != nil {
 					d.activation(row)
 				}
+				switch {
+				case d.shortcut != nil:
+					addTo(row, added[r*width(d.out):])
+				case d.residual:
+					addTo(row, padded[r*d.in:])
+				}
 			}
 		}
 		rows = out
 	}
 	return rows
+}
+
+func addTo(row, x []float32) {
+	for i := range row {
+		row[i] += x[i]
+	}
 }
 
 // each makes an activation of a function of one number.
@@ -134,7 +157,7 @@ func (f *Folder) readProjection(fsys fs.FS) error {
 		return fmt.Errorf("%s: %w", weights, err)
 	}
 	f.files = append(f.files, weights)
-	d.setWeights(tensor)
+	d.weights = d.transposed(tensor)
 	f.projection = projection{d}
 	return nil
 }
@@ -169,20 +192,25 @@ func (f *Folder) readDense(fsys fs.FS, folder string) error {
 		return fmt.Errorf("%s: in_features %d, out_features %d", file, c.In, c.Out)
 	case !ok:
 		return fmt.Errorf("%s: activation_function %q is not known; known are Identity, Tanh, ReLU, GELU, SiLU", file, c.Activation)
-	case c.Residual:
-		return fmt.Errorf("%s: use_residual is not known", file)
 	}
 	if n := len(f.projection); n > 0 && f.projection[n-1].out != d.in {
 		return fmt.Errorf("%s says out_features is %d, %s, which follows, says in_features is %d", f.projection[n-1].file, f.projection[n-1].out, file, d.in)
 	}
-	d.activation = activation
+	d.activation, d.residual = activation, c.Residual
 	tensor, err := readTensor(fsys, d.weightFile, "linear.weight", d.out, d.in)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // an error where the graph needs it
 	case err != nil:
 		return fmt.Errorf("%s: %w", d.weightFile, err)
 	default:
-		d.setWeights(tensor)
+		d.weights = d.transposed(tensor)
+		if c.Residual && c.In != c.Out {
+			tensor, err := readTensor(fsys, d.weightFile, "residual.weight", d.out, d.in)
+			if err != nil {
+				return fmt.Errorf("%s: %w", d.weightFile, err)
+			}
+			d.shortcut = d.transposed(tensor)
+		}
 		if c.Bias {
 			if d.bias, err = readTensor(fsys, d.weightFile, "linear.bias", d.out); err != nil {
 				return fmt.Errorf("%s: %w", d.weightFile, err)
@@ -195,14 +223,15 @@ func (f *Folder) readDense(fsys fs.FS, folder string) error {
 	return nil
 }
 
-// setWeights transposes a layer's weights, [out][in].
-func (d *dense) setWeights(tensor []float32) {
-	d.weights = make([]float32, d.in*width(d.out))
+// transposed brings weights, [out][in], to the layout of a layer's.
+func (d *dense) transposed(tensor []float32) []float32 {
+	weights := make([]float32, d.in*width(d.out))
 	for o := range d.out {
 		for i := range d.in {
-			d.weights[i*width(d.out)+o] = tensor[o*d.in+i]
+			weights[i*width(d.out)+o] = tensor[o*d.in+i]
 		}
 	}
+	return weights
 }
 
 // digest adds the weights to a fingerprint.
@@ -210,5 +239,9 @@ func (p projection) digest(h io.Writer) {
 	for _, d := range p {
 		binary.Write(h, binary.LittleEndian, d.weights) // to a hash: it cannot fail
 		binary.Write(h, binary.LittleEndian, d.bias)
+		if d.residual {
+			fmt.Fprint(h, "residual")
+			binary.Write(h, binary.LittleEndian, d.shortcut)
+		}
 	}
 }

@@ -164,7 +164,7 @@ func (r *Remote) Folder(graphs []string) ([]File, error) {
 		dir, base := path.Split(f.Path)
 		settings := dir == "" && (path.Ext(base) == ".json" || base == "artifact.metadata" || base == "vocab.txt" || base == "README.md" || strings.HasPrefix(base, "LICENSE"))
 		layer := strings.HasSuffix(dir, "_Dense/") && (base == "config.json" || base == "model.safetensors")
-		data := f.Path == graphs[i]+"_data" || f.Path == graphs[i]+".data"
+		data := strings.HasPrefix(f.Path, graphs[i]+"_data") || f.Path == graphs[i]+".data"
 		if f.Path == graphs[i] || settings || layer || data {
 			out = append(out, f)
 		}

@@ -24,6 +24,8 @@ type Options struct {
 	// batches are shared out. One that is not available is an error that wraps
 	// ErrDevice. Default: the processor.
 	Devices []Device
+	// dir is the folder on disk, where it has one.
+	dir string
 	// Tuning says how texts come to the graph; BatchTokens is 32,768 where it runs on
 	// other devices than the processor, by default.
 	encoder.Tuning
@@ -31,11 +33,13 @@ type Options struct {
 
 // OpenDir opens a model folder.
 func OpenDir(dir string, o Options) (encoder.Encoder, error) {
+	o.dir = dir
 	return Open(os.DirFS(dir), dir, o)
 }
 
 // Open opens a model folder in any file system; location names it for errors
-// and for opening it again.
+// and for opening it again. A graph that keeps weights in files of their own takes
+// OpenDir.
 func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 	f, err := encoder.ReadFolder(fsys, location, o.Overrides)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -82,7 +83,7 @@ func newSession(f *encoder.Folder, o *Options) (_ encoder.Session, err error) {
 	}()
 	add := func(d Device, threads int) error {
 		s := &session{location: where, config: f.ConfigName(), inputs: graph.Inputs, dim: fit.Dim, float16: fit.Output.Type == "float16"}
-		if err := s.open(f.Graph, fit.Output.Name, d, threads); err != nil {
+		if err := s.open(f, o.dir, fit.Output.Name, d, threads); err != nil {
 			return err
 		}
 		g.members = append(g.members, member{Session: s, device: d})
@@ -121,7 +122,7 @@ func newSession(f *encoder.Folder, o *Options) (_ encoder.Session, err error) {
 }
 
 // open loads a graph on one device.
-func (s *session) open(graph []byte, output string, d Device, threads int) error {
+func (s *session) open(f *encoder.Folder, dir, output string, d Device, threads int) error {
 	so, err := ort.NewSessionOptions()
 	if err != nil {
 		return s.fail(err)
@@ -140,7 +141,14 @@ func (s *session) open(graph []byte, output string, d Device, threads int) error
 	if err := provide(so, d); err != nil {
 		return refusedDevice(d, err)
 	}
-	s.run, err = ort.NewDynamicAdvancedSessionWithONNXData(graph, s.inputs, []string{output}, so)
+	switch outputs := []string{output}; {
+	case len(f.External) == 0:
+		s.run, err = ort.NewDynamicAdvancedSessionWithONNXData(f.Graph, s.inputs, outputs, so)
+	case dir != "": // the runtime finds the files beside the graph
+		s.run, err = ort.NewDynamicAdvancedSession(filepath.Join(dir, filepath.FromSlash(f.GraphName)), s.inputs, outputs, so)
+	default:
+		err = fmt.Errorf("its weights are in %s: it must be opened from a folder on disk", strings.Join(f.External, ", "))
+	}
 	switch {
 	case err != nil && d.Provider != CPU: // its libraries or its memory, or the graph
 		return refusedDevice(d, fmt.Errorf("loading %s: %w", s.location, err))

@@ -3,7 +3,7 @@
 makes random-weight checkpoints of its architecture for tests.
 
     pip install torch==2.5.1 onnx numpy safetensors
-    jinabert.py convert CHECKPOINT OUT          # config.json, model.safetensors or pytorch_model.bin, artifact.metadata, tokenizer.json
+    jinabert.py convert CHECKPOINT OUT [--half] # config.json, model.safetensors or pytorch_model.bin, artifact.metadata, tokenizer.json
     jinabert.py random CHECKPOINT [--tiny]      # a checkpoint of random weights, base size or tiny
     jinabert.py golden CHECKPOINT OUT.npz       # what PyTorch makes of fixed texts, right and with planted faults
     jinabert.py testdata                        # encoder/onnx/testdata/jina, by these three
@@ -12,10 +12,11 @@ The architecture is JinaBERT's (Günther et al. 2023, arXiv:2310.19923): BERT
 without position embeddings, with symmetric ALiBi added to the attention scores
 and a gated MLP; then a linear layer without bias, as ColBERT has it.
 
-The graph that is exported computes attention one head at a time, so that a
-document of 8,192 tokens needs one matrix of scores and not twelve. The golden
-values come from a plain implementation, all heads at once, which shares no code
-of attention with the exported one.
+The graph that is exported computes attention for some rows of queries at a time,
+in a loop, so that a document of 8,192 tokens never has all of its scores in
+memory. The golden values come from a plain implementation, which shares no code
+of attention with the exported one. With --half its weights are float16, and it
+computes in float16 but for norms and attention's weights.
 """
 import argparse
 import json
@@ -46,21 +47,34 @@ def slopes(heads):
     return power(closest) + slopes(2 * closest)[0::2][: heads - closest]
 
 
+BLOCK = 256  # rows of queries whose scores are in memory at once
+
+
+@torch.jit.script
+def attend(q, k, v, slope, at, mask, block: int):
+    """q, k and v are [batch, heads, length, width], slope [heads, 1, 1], at
+    the positions, mask [batch, 1, 1, length]. A script and no trace, so that the loop is in the graph."""
+    out = []
+    for start in range(0, at.shape[0], block):
+        end = start + block
+        distance = (at.unsqueeze(0) - at[start:end].unsqueeze(1)).abs().float()
+        scores = torch.matmul(q[:, :, start:end], k.transpose(2, 3)).float() - slope * distance + mask
+        out.append(torch.matmul(torch.softmax(scores, -1).to(v.dtype), v))
+    return torch.cat(out, 2)
+
+
 class Attention(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.heads, self.width = c["num_attention_heads"], c["hidden_size"] // c["num_attention_heads"]
+        self.slopes = torch.tensor(slopes(self.heads)).view(-1, 1, 1)
         self.self = nn.ModuleDict({n: nn.Linear(c["hidden_size"], c["hidden_size"]) for n in ("query", "key", "value")})
         self.output = nn.ModuleDict({"dense": nn.Linear(c["hidden_size"], c["hidden_size"]), "LayerNorm": nn.LayerNorm(c["hidden_size"], eps=c["layer_norm_eps"])})
 
-    def forward(self, x, distance, mask):
-        out = []
-        q, k, v = (self.self[n](x) for n in ("query", "key", "value"))
-        for h, slope in enumerate(slopes(self.heads)):
-            part = slice(h * self.width, (h + 1) * self.width)
-            scores = torch.matmul(q[..., part], k[..., part].transpose(1, 2)) / math.sqrt(self.width)
-            out.append(torch.matmul(torch.softmax(scores - slope * distance + mask, -1), v[..., part]))
-        return self.output["LayerNorm"](self.output["dense"](torch.cat(out, -1)) + x)
+    def forward(self, x, at, mask):
+        q, k, v = (self.self[n](x).unflatten(-1, (self.heads, self.width)).transpose(1, 2) for n in ("query", "key", "value"))
+        out = attend(q / math.sqrt(self.width), k, v, self.slopes, at, mask, BLOCK)
+        return self.output["LayerNorm"](self.output["dense"](out.transpose(1, 2).flatten(2)) + x)
 
 
 class MLP(nn.Module):
@@ -82,8 +96,8 @@ class Layer(nn.Module):
         super().__init__()
         self.attention, self.mlp = Attention(c), MLP(c)
 
-    def forward(self, x, distance, mask):
-        return self.mlp(self.attention(x, distance, mask))
+    def forward(self, x, at, mask):
+        return self.mlp(self.attention(x, at, mask))
 
 
 class Encoder(nn.Module):
@@ -107,11 +121,10 @@ class Encoder(nn.Module):
 
     def forward(self, input_ids, attention_mask):
         at = torch.arange(input_ids.shape[1])
-        distance = (at[None, :] - at[:, None]).abs().float()
-        mask = (1 - attention_mask[:, None, :].float()) * -1e9
+        mask = (1 - attention_mask[:, None, None, :].float()) * -1e9
         x = self.embed(input_ids)
         for layer in self.bert["encoder"]["layer"]:
-            x = layer(x, distance, mask)
+            x = layer(x, at, mask)
         return self.linear(x)
 
 
@@ -174,14 +187,16 @@ def write(path, form):
         f.write("\n")
 
 
-def convert(checkpoint, out):
+def convert(checkpoint, out, half=False):
     m = load(checkpoint)
+    if half:
+        m = m.half()
     os.makedirs(out, exist_ok=True)
     ids = torch.tensor([[4, 2, 9, 10, 5], [4, 2, 9, 5, 0]])
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
     axes = {0: "batch", 1: "length"}
     torch.onnx.export(
-        m, (ids, mask), os.path.join(out, "model.onnx"), input_names=["input_ids", "attention_mask"], output_names=["embeddings"],
+        m, (ids, mask), os.path.join(out, "model_fp16.onnx" if half else "model.onnx"), input_names=["input_ids", "attention_mask"], output_names=["embeddings"],
         dynamic_axes={"input_ids": axes, "attention_mask": axes, "embeddings": axes}, opset_version=17, dynamo=False,
     )
     for name in ("config.json", "artifact.metadata", "tokenizer.json", "README.md"):
@@ -273,12 +288,13 @@ def main():
     p.add_argument("do", choices=("convert", "random", "golden", "testdata"))
     p.add_argument("paths", nargs="*")
     p.add_argument("--tiny", action="store_true")
+    p.add_argument("--half", action="store_true")
     p.add_argument("--lengths", default="8,512,2048,8192")
     p.add_argument("--every", type=int, default=1)
     a = p.parse_args()
     lengths = [int(n) for n in a.lengths.split(",")]
     if a.do == "convert":
-        convert(*a.paths)
+        convert(*a.paths, half=a.half)
     elif a.do == "random":
         random_checkpoint(a.paths[0], TINY if a.tiny else BASE)
     elif a.do == "golden":
@@ -288,6 +304,7 @@ def main():
         with tempfile.TemporaryDirectory() as tmp:
             random_checkpoint(tmp, TINY)
             convert(tmp, os.path.join(TESTDATA, "jina"))
+            convert(tmp, os.path.join(TESTDATA, "jina"), half=True)
             golden(tmp, os.path.join(TESTDATA, "jina", "golden.json"), lengths, 37)
 
 

@@ -4,11 +4,12 @@
     pip install -r ../../bundled/export/requirements.txt && python tiny.py
 
 A model adds to each token's vector the mean of the attended tokens' vectors, so
-that markers, masks and padding all show in the output. Three forms:
+that markers, masks and padding all show in the output. Four forms:
 
     types.onnx    float32, three inputs, dimension known
     half.onnx     float16, two inputs, dimension not in the graph
     nan.onnx      gives NaN at the token "nan"
+    external.onnx types.onnx with its weights in external.onnx.data
 """
 import json
 import pathlib
@@ -98,6 +99,8 @@ def main():
     for name, types, half, nan in (("types", True, False, False), ("half", False, True, False), ("nan", False, False, True)):
         data = model(types, half, nan)
         (HERE / f"{name}.onnx").write_bytes(data)
+        if types:
+            onnx.save(onnx.load_from_string(data), HERE / "external.onnx", save_as_external_data=True, location="external.onnx.data", size_threshold=60)
         if not nan:
             gold[name] = golden(data, types, cases)
     (HERE / "golden.json").write_text(json.dumps(gold, indent=1) + "\n")

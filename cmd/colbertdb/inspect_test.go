@@ -64,7 +64,7 @@ func TestModelInspect(t *testing.T) {
 	if s := from["query_length"]; s.Value != 12.0 || s.From != "overrides" || in.Graph.Dim != 8 {
 		t.Errorf("%+v", in)
 	}
-	if info, err := modelInfo(dir + "?query_length=12&embedding_dim=4"); err != nil || info.QueryMaxLen != 12 || info.Dim != 4 || info.Location != dir+"?query_length=12&embedding_dim=4" || info.Fingerprint != in.Fingerprint {
+	if info, err := modelInfo(t.Context(), dir+"?query_length=12&embedding_dim=4"); err != nil || info.QueryMaxLen != 12 || info.Dim != 4 || info.Location != dir+"?query_length=12&embedding_dim=4" || info.Fingerprint != in.Fingerprint {
 		t.Errorf("%+v, %v", info, err)
 	}
 	if status, out, errs = colbertdb("model", "inspect", "bundled"); status != exitOK || !strings.Contains(out, "apache-2.0") {

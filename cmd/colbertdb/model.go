@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +28,7 @@ const fakePrefix = "fake:"
 // loadModel loads what --model or a collection's record names, on the devices that
 // --devices names.
 func (a *app) loadModel(location string) (encoder.Encoder, error) {
-	enc, err := loadModel(location, a.Devices)
+	enc, err := loadModel(a.ctx, location, a.Devices)
 	if err == nil && a.Devices != "" && !a.JSON {
 		a.note("%s runs on %s", enc.Info().Name, runtimeOf(enc))
 	}
@@ -43,7 +44,10 @@ func runtimeOf(enc encoder.Encoder) string {
 }
 
 // loadModel loads a model.
-func loadModel(location, devices string) (encoder.Encoder, error) {
+func loadModel(ctx context.Context, location, devices string) (encoder.Encoder, error) {
+	if isAddress(location) {
+		return openServer(ctx, location)
+	}
 	on, err := onnx.ParseDevices(devices)
 	if err != nil {
 		return nil, usageError{err}
@@ -138,9 +142,9 @@ func modelCache(given string) (string, error) {
 
 // modelInfo is what loadModel's encoder of a location will be. It reads a folder's
 // files and keeps none.
-func modelInfo(location string) (encoder.Info, error) {
-	if strings.HasPrefix(location, fakePrefix) || cmp.Or(location, modelBundled) == modelBundled {
-		enc, err := loadModel(location, "") // small
+func modelInfo(ctx context.Context, location string) (encoder.Info, error) {
+	if isAddress(location) || strings.HasPrefix(location, fakePrefix) || cmp.Or(location, modelBundled) == modelBundled {
+		enc, err := loadModel(ctx, location, "") // small
 		if err != nil {
 			return encoder.Info{}, err
 		}

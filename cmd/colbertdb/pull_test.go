@@ -84,7 +84,7 @@ func TestModelPull(t *testing.T) {
 	if status, out, errs = colbertdb("model", "inspect", "maker/tiny?query_length=9"); status != exitOK || !strings.Contains(out, "9 (overrides)") {
 		t.Error(out, errs)
 	}
-	if info, err := modelInfo("maker/tiny@89abcdef?query_length=9"); err != nil || info.Location != folder+"?query_length=9" {
+	if info, err := modelInfo(t.Context(), "maker/tiny@89abcdef?query_length=9"); err != nil || info.Location != folder+"?query_length=9" {
 		t.Errorf("%+v, %v", info, err)
 	}
 	if status, _, errs = colbertdb("model", "rm", "maker/tiny"); status != exitOK || !strings.Contains(errs, "removed maker/tiny") {

@@ -50,7 +50,7 @@ type serveFlags struct {
 func (c *serveCmd) Run(a *app) (err error) {
 	log := a.serverLogger(c.LogFormat)
 	load := func(location string) (encoder.Encoder, error) {
-		enc, err := loadModel(location, a.Devices)
+		enc, err := loadModel(a.ctx, location, a.Devices)
 		if err == nil {
 			log.Info("model loaded", "model", enc.Info().Name, "runtime", runtimeOf(enc))
 		}
@@ -63,7 +63,7 @@ func (c *serveCmd) Run(a *app) (err error) {
 	defer closing(&err, standard)
 	var further []server.Model
 	for _, dir := range c.Models {
-		info, err := modelInfo(dir)
+		info, err := modelInfo(a.ctx, dir)
 		if err != nil {
 			return err
 		}

@@ -76,9 +76,6 @@ func TestLongDocumentMemory(t *testing.T) {
 // highWater is the most memory that this process had at once.
 func highWater(t *testing.T) int64 { return status(t, "VmHWM:") }
 
-// resident is the memory that it has.
-func resident(t *testing.T) int64 { return status(t, "VmRSS:") }
-
 func status(t *testing.T, name string) int64 {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/status")

@@ -128,7 +128,7 @@ func (e *embedRequest) base64() (bool, error) {
 }
 
 // embed encodes what a request asks for.
-func (q *request) embed(e *embedRequest, answer func(model string, vectors []any, u usage)) error {
+func (q *request) embed(e *embedRequest, answer func(model encoder.Info, out []encoded, vectors []any, u usage)) error {
 	if err := q.checkTexts("input", e.Input); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (q *request) embed(e *embedRequest, answer func(model string, vectors []any
 			vectors[i] = rows
 		}
 		u.PromptTokens = u.TotalTokens
-		answer(m.Info().Name, vectors, u)
+		answer(m.Info(), out, vectors, u)
 		return nil
 	})
 }
@@ -185,13 +185,17 @@ func multiVector(q *request) error {
 		Object     string `json:"object"`
 		Index      int    `json:"index"`
 		Embeddings any    `json:"embeddings"`
+		// What Jina's does not have, for encoder/multivector.
+		Weights   []float32 `json:"weights,omitempty"`
+		Tokens    []string  `json:"tokens,omitempty"`
+		Truncated int       `json:"truncated,omitempty"`
 	}
-	return q.embed(&body, func(model string, vectors []any, u usage) {
+	return q.embed(&body, func(model encoder.Info, out []encoded, vectors []any, u usage) {
 		data := make([]item, len(vectors))
 		for i, v := range vectors {
-			data[i] = item{"embeddings", i, v}
+			data[i] = item{"embeddings", i, v, out[i].weights, out[i].tokens, out[i].truncated}
 		}
-		q.json(http.StatusOK, map[string]any{"model": model, "object": "list", "usage": u, "data": data})
+		q.json(http.StatusOK, map[string]any{"model": model.Name, "fingerprint": model.Fingerprint, "object": "list", "usage": u, "data": data})
 	})
 }
 
@@ -210,12 +214,12 @@ func embeddings(q *request) error {
 		Index     int    `json:"index"`
 		Embedding any    `json:"embedding"`
 	}
-	return q.embed(&body, func(model string, vectors []any, u usage) {
+	return q.embed(&body, func(model encoder.Info, _ []encoded, vectors []any, u usage) {
 		data := make([]item, len(vectors))
 		for i, v := range vectors {
 			data[i] = item{"embedding", i, v}
 		}
-		q.json(http.StatusOK, map[string]any{"model": model, "object": "list", "usage": u, "data": data})
+		q.json(http.StatusOK, map[string]any{"model": model.Name, "object": "list", "usage": u, "data": data})
 	})
 }
 

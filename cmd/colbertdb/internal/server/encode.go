@@ -42,6 +42,8 @@ func guarded(f func() error) (err error) {
 type encoded struct {
 	vectors   encoder.Matrix
 	truncated int
+	weights   []float32 // of a query
+	tokens    []string  // of a query
 }
 
 // encode encodes texts on one side of a model.
@@ -55,13 +57,13 @@ func encode(ctx context.Context, m encoder.Encoder, query bool, texts []string) 
 			if query {
 				vs, err := m.EncodeQueries(ctx, part)
 				for _, v := range vs {
-					out = append(out, encoded{v.Vectors, v.Truncated})
+					out = append(out, encoded{v.Vectors, v.Truncated, v.Weights, v.Tokens})
 				}
 				return err
 			}
 			vs, err := m.EncodeDocuments(ctx, part)
 			for _, v := range vs {
-				out = append(out, encoded{v.Vectors, v.Truncated})
+				out = append(out, encoded{vectors: v.Vectors, truncated: v.Truncated})
 			}
 			return err
 		})

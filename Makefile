@@ -82,8 +82,9 @@ clients: ## clients from Go, npm and PyPI that others wrote, against colbertdb s
 	@scripts/clients.sh
 
 .PHONY: integrations
-integrations: ## the Python and JavaScript packages, against those that they adapt to
+integrations: ## the packages and adapters in integrations/, against those that they adapt to
 	@scripts/integrations-python.sh
+	@scripts/integrations-go.sh
 
 .PHONY: vuln
 vuln: ## known vulnerabilities of what is linked, where the database can be reached

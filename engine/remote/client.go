@@ -249,6 +249,29 @@ func (c *Client) Collections(ctx context.Context) ([]engine.CollectionInfo, erro
 	return out, nil
 }
 
+// Ranked is a document that the server has compared with a query.
+type Ranked struct {
+	Index int     `json:"index"`           // among those given
+	Score float64 `json:"relevance_score"` // the mean similarity of the query's tokens, 0 to 1
+}
+
+// Rerank ranks documents that need not be stored, best first, by MaxSim of what the
+// server's model makes of them (POST /v1/rerank).
+func (c *Client) Rerank(ctx context.Context, query string, documents []string) ([]Ranked, error) {
+	if len(documents) == 0 {
+		return nil, nil
+	}
+	body := struct {
+		Query     string   `json:"query"`
+		Documents []string `json:"documents"`
+	}{query, documents}
+	var out struct{ Results []Ranked }
+	if err := c.do(ctx, call{method: "POST", path: "/v1/rerank", body: body, reads: true}, &out); err != nil {
+		return nil, err
+	}
+	return out.Results, nil
+}
+
 // SetAlias makes name lead to a collection.
 func (c *Client) SetAlias(ctx context.Context, name, to string) error {
 	return c.do(ctx, call{method: "PUT", path: "/v1/aliases/" + escape(name), body: wire.SetAlias{Collection: to}}, nil)

@@ -55,6 +55,8 @@ var allowed = map[string][]string{
 	"cmd/colbertdb/internal/mcp":      {"engine", "engine/remote"},
 	"internal/wire":                   {"engine"},
 	"engine/remote":                   {"engine", "internal/wire"},
+	"internal/adapter":                {"engine", "engine/remote"},
+	"internal/adapter/adaptertest":    {"encoder", "encoder/bundled", "engine", "engine/remote"},
 	"internal/attribute":              nil,
 	"internal/pace":                   nil,
 	"internal/protofield":             nil,

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/colbertdb-go/colbertdb/internal/wire"
+
+	"github.com/colbertdb-go/colbertdb/encoder"
 )
 
 // rerankRequest is the body of every rerank route.
@@ -93,7 +95,7 @@ func (q *request) readRerank() (*rerankRequest, []string, error) {
 }
 
 // rank ranks the documents of a request.
-func (q *request) rank(body *rerankRequest, docs []string, answer func(model string, r *ranking)) error {
+func (q *request) rank(body *rerankRequest, docs []string, answer func(model string, r *encoder.Ranking)) error {
 	m, err := q.model(body.Model)
 	if err != nil {
 		return err
@@ -104,7 +106,7 @@ func (q *request) rank(body *rerankRequest, docs []string, answer func(model str
 			return err
 		}
 		if body.TopN != nil {
-			r.documents = r.documents[:min(*body.TopN, len(r.documents))]
+			r.Documents = r.Documents[:min(*body.TopN, len(r.Documents))]
 		}
 		answer(m.Info().Name, r)
 		return nil
@@ -112,16 +114,16 @@ func (q *request) rank(body *rerankRequest, docs []string, answer func(model str
 }
 
 // results are the ranked documents, with their text where it is wanted.
-func results(r *ranking, given []json.RawMessage, docs []string, with bool) []rankedDocument {
-	out := make([]rankedDocument, len(r.documents))
-	for i, d := range r.documents {
-		out[i] = rankedDocument{Index: d.index, Score: d.similarity}
+func results(r *encoder.Ranking, given []json.RawMessage, docs []string, with bool) []rankedDocument {
+	out := make([]rankedDocument, len(r.Documents))
+	for i, d := range r.Documents {
+		out[i] = rankedDocument{Index: d.Index, Score: d.Similarity}
 		switch {
 		case !with:
-		case d.index < len(given) && bytes.HasPrefix(bytes.TrimSpace(given[d.index]), []byte("{")):
-			out[i].Document = given[d.index]
+		case d.Index < len(given) && bytes.HasPrefix(bytes.TrimSpace(given[d.Index]), []byte("{")):
+			out[i].Document = given[d.Index]
 		default:
-			out[i].Document = map[string]string{"text": docs[d.index]}
+			out[i].Document = map[string]string{"text": docs[d.Index]}
 		}
 	}
 	return out
@@ -142,9 +144,9 @@ func rerankV1(q *request) error {
 		return err
 	}
 	with := body.ReturnDocuments != nil && *body.ReturnDocuments // some clients cannot read them unasked
-	return q.rank(body, docs, func(model string, r *ranking) {
+	return q.rank(body, docs, func(model string, r *encoder.Ranking) {
 		q.json(http.StatusOK, map[string]any{
-			"id": q.id, "model": model, "object": "list", "usage": usage{r.tokens, r.tokens}, "meta": meta("1", len(docs)),
+			"id": q.id, "model": model, "object": "list", "usage": usage{r.Tokens, r.Tokens}, "meta": meta("1", len(docs)),
 			"results": results(r, body.Documents, docs, with),
 		})
 	})
@@ -156,7 +158,7 @@ func rerankV2(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.rank(body, docs, func(_ string, r *ranking) {
+	return q.rank(body, docs, func(_ string, r *encoder.Ranking) {
 		q.json(http.StatusOK, map[string]any{"id": q.id, "results": results(r, body.Documents, docs, false), "meta": meta("2", len(docs))})
 	})
 }
@@ -170,9 +172,9 @@ func rerankByBody(q *request) error {
 	}
 	if body.Documents != nil {
 		with := body.ReturnDocuments != nil && *body.ReturnDocuments
-		return q.rank(body, docs, func(model string, r *ranking) {
+		return q.rank(body, docs, func(model string, r *encoder.Ranking) {
 			q.json(http.StatusOK, map[string]any{
-				"id": q.id, "object": "rerank", "model": model, "usage": usage{r.tokens, r.tokens}, "results": results(r, body.Documents, docs, with),
+				"id": q.id, "object": "rerank", "model": model, "usage": usage{r.Tokens, r.Tokens}, "results": results(r, body.Documents, docs, with),
 			})
 		})
 	}
@@ -181,15 +183,15 @@ func rerankByBody(q *request) error {
 		Score float32 `json:"score"`
 		Text  *string `json:"text,omitempty"`
 	}
-	return q.rank(body, docs, func(_ string, r *ranking) {
-		out := make([]item, len(r.documents))
-		for i, d := range r.documents {
-			out[i] = item{Index: d.index, Score: d.similarity}
+	return q.rank(body, docs, func(_ string, r *encoder.Ranking) {
+		out := make([]item, len(r.Documents))
+		for i, d := range r.Documents {
+			out[i] = item{Index: d.Index, Score: d.Similarity}
 			if body.RawScores {
-				out[i].Score = d.score
+				out[i].Score = d.Score
 			}
 			if body.ReturnText {
-				out[i].Text = &docs[d.index]
+				out[i].Text = &docs[d.Index]
 			}
 		}
 		q.json(http.StatusOK, out)

@@ -25,9 +25,13 @@ type Calibration struct {
 	// Queries were asked, of the kind that Kind names.
 	Queries int             `json:"queries"`
 	Kind    CalibrationKind `json:"kind"`
-	// Documents and Tokens were in the collection then.
-	Documents int64 `json:"documents"`
-	Tokens    int64 `json:"tokens"`
+	// Documents and Tokens were in the collection then, in the versions Codebook and
+	// Routing, and NextNum is the number of the next document that was written.
+	Documents int64          `json:"documents"`
+	Tokens    int64          `json:"tokens"`
+	Codebook  uint32         `json:"codebook,omitempty"`
+	Routing   uint32         `json:"routing,omitempty"`
+	NextNum   segment.DocNum `json:"next_num,omitempty"`
 	// Efforts are what each finds: fast, default, high and full.
 	Efforts []EffortRecall `json:"efforts"`
 	// Rung is the default effort's place on query.Ladder.
@@ -84,7 +88,7 @@ func validRecallTarget(t float64) error {
 
 // Calibrate measures what searches of the collection find and gives the default
 // effort the cheapest budgets that reach the target. Compact does so as well, and
-// the background when a collection has doubled. It returns nil, and changes nothing,
+// the background where it is stale. It returns nil, and changes nothing,
 // for a collection that is small enough for every search to be exact.
 func (h *Collection) Calibrate(ctx context.Context, o CalibrateOptions) (*Calibration, error) {
 	if err := validRecallTarget(o.RecallTarget); err != nil {
@@ -105,24 +109,41 @@ func (h *Collection) Calibrate(ctx context.Context, o CalibrateOptions) (*Calibr
 // Calibration is the last calibration of the collection, nil without one.
 func (h *Collection) Calibration() *Calibration { return h.c.calibration.Load() }
 
-// calibrateDue calibrates where the collection has no calibration or has doubled
-// since the last. The caller holds Engine.bg.
+// stale reports whether a collection is another one than was calibrated, which has so
+// many documents now in the given versions, and a number for the next: as many were
+// written or deleted since as there were, or they are found by another codebook or
+// routing.
+func (m *Calibration) stale(docs int64, in versions, next segment.DocNum) bool {
+	if m == nil || m.Codebook != in.codebook || m.Routing != in.routing {
+		return true
+	}
+	written := int64(next - m.NextNum)
+	deleted := m.Documents + written - docs
+	return written+deleted >= m.Documents
+}
+
+// calibrateDue calibrates where the collection has no calibration or a stale one. The
+// caller holds Engine.bg.
 func (e *Engine) calibrateDue(ctx context.Context, c *collection) error {
 	v, err := c.acquire()
 	if err != nil {
 		return err
 	}
-	due := v.space.coded() && v.outdated() == 0
-	if last := c.calibration.Load(); due && last != nil {
-		_, tokens := v.counts()
-		due = tokens >= 2*last.Tokens
-	}
+	docs, _ := v.counts()
+	due := v.space.coded() && v.outdated() == 0 && c.calibration.Load().stale(docs, v.space.versions(), c.nextNumber())
 	c.release(v)
 	if !due || c.loading() {
 		return nil
 	}
 	_, err = (&Collection{c: c}).calibrate(ctx, CalibrateOptions{})
 	return err
+}
+
+// nextNumber is the number of the next document that is written.
+func (c *collection) nextNumber() segment.DocNum {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	return c.nextNum
 }
 
 // calibrate is Calibrate. The caller holds Engine.bg.
@@ -143,6 +164,7 @@ func (h *Collection) calibrate(ctx context.Context, o CalibrateOptions) (*Calibr
 		}
 	}
 	out.Documents, out.Tokens = v.counts()
+	out.Codebook, out.Routing, out.NextNum = v.space.codebookID(), v.space.routingID(), c.nextNumber()
 	if !v.space.coded() || out.Documents <= query.MaxScan {
 		return nil, nil
 	}

@@ -208,3 +208,30 @@ func SegmentTables(t testing.TB, c *Collection) map[string]bool {
 	}
 	return out
 }
+
+func TestStaleCalibration(t *testing.T) {
+	m := &Calibration{Documents: 1000, Codebook: 2, Routing: 5, NextNum: 3000}
+	for _, c := range []struct {
+		name  string
+		m     *Calibration
+		docs  int64
+		in    versions
+		next  segment.DocNum
+		stale bool
+	}{
+		{"none", nil, 0, versions{2, 5}, 3000, true},
+		{"as it was", m, 1000, versions{2, 5}, 3000, false},
+		{"another routing", m, 1000, versions{2, 6}, 3000, true},
+		{"another codebook", m, 1000, versions{3, 5}, 3000, true},
+		{"grown by less than itself", m, 1999, versions{2, 5}, 3999, false},
+		{"doubled", m, 2000, versions{2, 5}, 4000, true},
+		{"less than half replaced", m, 1000, versions{2, 5}, 3499, false},
+		{"half replaced", m, 1000, versions{2, 5}, 3500, true},
+		{"one left", m, 1, versions{2, 5}, 3000, false},
+		{"all deleted", m, 0, versions{2, 5}, 3000, true},
+	} {
+		if got := c.m.stale(c.docs, c.in, c.next); got != c.stale {
+			t.Errorf("%s: stale is %t", c.name, got)
+		}
+	}
+}

@@ -37,6 +37,7 @@ func hostile(ctx context.Context, o *options) error {
 		return err
 	}
 	defer fresh.db.Close()
+	fresh.describe("at the end")
 	stores := []*store{fresh}
 	for _, name := range []string{"after the changes", "without re-training"} {
 		s, err := o.open(ctx, name, len(stores) == 2)
@@ -100,6 +101,10 @@ func (s *store) describe(when string) {
 	i, m := s.col.Info(), s.db.Metrics()
 	fmt.Printf("%s, %s: codebook %d (%d cells), routing %d (%d centroids), recent residuals %.3f against %.3f in training, %.1f %% outliers, %d segments, %d deleted documents; %.2f bytes written a byte\n",
 		s.name, when, i.CodebookID, i.Cells, i.RoutingID, i.Centroids, i.RecentNorm, i.ResidualNorm, 100*i.RecentOutliers, i.Segments, i.Deleted, m.WriteAmplification())
+	if c := i.Calibration; c != nil {
+		fmt.Printf("%s, %s: rung %d, calibrated with %d %s on %d documents: candidate recall@10 %.3f\n",
+			s.name, when, c.Rung, c.Queries, c.Kind, c.Documents, c.Efforts[1].CandidateRecall)
+	}
 }
 
 // compare prints what the stores' answers to the queries of every collection are

@@ -7,6 +7,6 @@ work=$PWD/.cache/integrations
 mkdir -p "$work"
 go build -o "$work/colbertdb" ./cmd/colbertdb
 export COLBERTDB_BIN=$work/colbertdb
-for module in integrations/{langchaingo,eino}; do
+for module in integrations/{langchaingo,genkit,eino}; do
 	(cd "$module" && test -z "$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go test -count=1 ./...)
 done

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -223,7 +224,11 @@ func (s *evalStore) copy(m *measured, set *judged.Collection, c *evalConfig) (er
 	}
 	info := from.col.Info()
 	base := collectionName(set, c, c.storage())
-	name := fmt.Sprintf("%s-%d", base, info.LastSeq)
+	state, err := stateOf(ctx, from.col)
+	if err != nil {
+		return err
+	}
+	name := base + "-" + state
 	for _, old := range m.db.Collections() {
 		if strings.HasPrefix(old.Name, base+"-") && old.Name != name {
 			if err := m.db.DropCollection(ctx, old.Name); err != nil {
@@ -254,6 +259,21 @@ func (s *evalStore) copy(m *measured, set *judged.Collection, c *evalConfig) (er
 		return err
 	}
 	return m.col.Compact(ctx)
+}
+
+// stateOf tells what documents a collection has, whatever else its store has: their
+// attributes hold the hashes of their texts.
+func stateOf(ctx context.Context, col *engine.Collection) (string, error) {
+	var sum uint64
+	for d, err := range col.All(ctx, engine.WithoutVectors()) {
+		if err != nil {
+			return "", err
+		}
+		h := sha256.New()
+		fmt.Fprintf(h, "%q %s", d.ID, d.Attributes)
+		sum += binary.LittleEndian.Uint64(h.Sum(nil))
+	}
+	return fmt.Sprintf("%08x", uint32(sum^sum>>32)), nil
 }
 
 // copyAll copies documents with their vectors, pooled by a factor.

@@ -155,7 +155,7 @@ func TestDataParallel(t *testing.T) {
 }
 
 // documentation are paragraphs of the project's documentation, of all lengths.
-func documentation(t *testing.T) (texts []string) {
+func documentation(t testing.TB) (texts []string) {
 	t.Helper()
 	for _, name := range []string{"models.md", "design.md", "operations.md"} {
 		b, err := os.ReadFile(filepath.Join("..", "..", "docs", name))

@@ -6,6 +6,9 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder"
 )
 
+// OpenSession loads a folder's graph alone.
+func OpenSession(f *encoder.Folder, o Options) (encoder.Session, error) { return newSession(f, &o) }
+
 // OpenCounted is Open, and returns how many batches each device's session has run.
 func OpenCounted(fsys fs.FS, o Options) (encoder.Encoder, func() []int64, error) {
 	f, err := encoder.ReadFolder(fsys, "counted", nil)

@@ -69,6 +69,7 @@ var allowed = map[string][]string{
 	"scripts/changecost":              {"engine", "encoder", "encoder/bundled", "internal/bytecount", "scripts/internal/background", "internal/resample"},
 	"scripts/lifecost":                {"engine", "internal/bytecount", "scripts/internal/background", "internal/resample"},
 	"scripts/serverload":              {"engine", "engine/remote"},
+	"scripts/encodespeed":             {"encoder", "encoder/onnx"},
 	"scripts/democheck":               {"engine", "encoder/bundled", "encoder/onnx"},
 	"scripts/mutants":                 {"internal/failpoint"},
 	"scripts/notices":                 nil,

@@ -98,6 +98,11 @@ notices: ## write THIRD_PARTY_NOTICES.md anew
 onnxruntime: ## fetch the ONNX Runtime library, pinned and checked
 	@scripts/fetch-onnxruntime.sh > /dev/null
 
+.PHONY: tokenizers
+tokenizers: ## build the Hugging Face tokenizers for -tags hf_tokenizers, and test them against those in Go
+	@scripts/build-tokenizers.sh > /dev/null
+	CGO_LDFLAGS=-L$(CURDIR)/.cache/tokenizers go test -tags hf_tokenizers -run 'Same|TokenizerLibrary' ./encoder/tokenizer/hf ./cmd/colbertdb
+
 .PHONY: build
 build: ## build bin/colbertdb
 	go build -o bin/colbertdb ./cmd/colbertdb

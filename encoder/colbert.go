@@ -3,6 +3,7 @@ package encoder
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -40,6 +41,7 @@ type Session interface {
 type ColBERT struct {
 	cfg     Config
 	tok     *tokenizer.Tokenizer
+	cutter  Cutter // nil: tok
 	session Session
 	info    Info
 	skip    map[int]bool
@@ -55,9 +57,10 @@ var _ Encoder = (*ColBERT)(nil)
 
 // NewColBERT returns the encoder of a model folder. It runs the session once, on
 // an empty document, so that a graph that does not fit the folder's conventions
-// is an error here. The encoder owns the session; after an error the caller does.
+// is an error here. The encoder owns the session and
+// the folder's cutter; after an error the caller does.
 func NewColBERT(f *Folder, s Session, t Tuning) (*ColBERT, error) {
-	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, session: s, skip: map[int]bool{}, graph: f.GraphName, projection: f.projection, projects: f.projects}
+	c := &ColBERT{cfg: f.Config, tok: f.Tokenizer, cutter: f.Cutter, session: s, skip: map[int]bool{}, graph: f.GraphName, projection: f.projection, projects: f.projects}
 	for _, word := range c.cfg.Skip {
 		if id, ok := c.skipID(word); ok {
 			c.skip[id] = true
@@ -119,7 +122,11 @@ func (c *ColBERT) Runtime() string {
 func (c *ColBERT) Close() error {
 	c.queries.close()
 	c.documents.close()
-	return c.session.Close()
+	err := c.session.Close()
+	if c.cutter != nil {
+		err = errors.Join(err, c.cutter.Close())
+	}
+	return err
 }
 
 // sequence is one text as the graph sees it.
@@ -132,7 +139,7 @@ type sequence struct {
 
 // sequence puts markers around a text's tokens and cuts it to length.
 func (c *ColBERT) sequence(text string, marker *int, length int) sequence {
-	tokens := c.tok.Encode(text)
+	tokens := c.cut(text)
 	room := c.room(marker, length)
 	var s sequence
 	if len(tokens) > room {
@@ -158,6 +165,14 @@ func (c *ColBERT) sequence(text string, marker *int, length int) sequence {
 		add(id, Span{})
 	}
 	return s
+}
+
+// cut cuts a text into pieces.
+func (c *ColBERT) cut(text string) []tokenizer.Token {
+	if c.cutter != nil {
+		return c.cutter.Encode(text)
+	}
+	return c.tok.Encode(text)
 }
 
 // trimmed is what a token stands for without white space around it, which

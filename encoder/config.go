@@ -81,11 +81,24 @@ type Folder struct {
 	Fingerprint string // over graph, tokenizer and conventions
 	location    string
 
+	// TokenizerJSON is the file that Tokenizer was read from, nil where it was another.
+	TokenizerJSON []byte
+	// Cutter cuts texts in Tokenizer's place, for the same ids and offsets. The encoder
+	// of the folder closes it. Default: Tokenizer.
+	Cutter Cutter
+
 	said       sources    // the settings and where they come from
 	bert       bertConfig // config.json
 	projection projection
 	projects   bool     // the graph stops before the projection; Fit says so
 	files      []string // that were read
+}
+
+// Cutter cuts texts into the pieces of a tokenizer.json: a *tokenizer.Tokenizer, or
+// another's of the same file, such as package hf's. It may leave Token.Joined out.
+type Cutter interface {
+	Encode(text string) []tokenizer.Token
+	Close() error
 }
 
 // ConfigName returns the file that the conventions were read from.
@@ -213,6 +226,7 @@ func (f *Folder) readTokenizer(fsys fs.FS) (raw []byte, err error) {
 	if name == "vocab.txt" {
 		f.Tokenizer, err = tokenizer.LoadVocab(raw, f.said.Lowercase == nil || *f.said.Lowercase)
 	} else {
+		f.TokenizerJSON = raw
 		f.Tokenizer, err = tokenizer.Load(raw)
 	}
 	if err != nil {

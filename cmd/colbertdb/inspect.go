@@ -37,7 +37,7 @@ func (c *modelInspectCmd) Run(a *app) error {
 	}
 	out := inspectOutput{Inspection: in}
 	if a.Devices != "" {
-		enc, err := loadModel(a.ctx, c.Folder, a.Devices)
+		enc, err := loadModel(a.ctx, c.Folder, a.Devices, a.Tokenizer)
 		if err != nil {
 			return err
 		}

@@ -70,6 +70,7 @@ type globals struct {
 	Collection string        `short:"c" default:"default" help:"Collection name."`
 	Model      string        `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, \"bundled\", or the address of a server of /v1/multi-vector; settings that take the place of its own may follow: DIR?query_length=64. Default: the one that the collection was made with, else bundled."`
 	Devices    string        `env:"COLBERTDB_DEVICES" placeholder:"LIST" help:"Where a model's graph runs: cpu, cuda:0,cuda:1, tensorrt:0, or auto, which takes every GPU of CUDA, else the processor. Several share batches. Default: the processor."`
+	Tokenizer  string        `env:"COLBERTDB_TOKENIZER" enum:"go,hf" default:"go" help:"What cuts texts for a model folder: go, or hf, the Hugging Face library in builds that link it; both give the same."`
 	KeepLogs   time.Duration `env:"COLBERTDB_KEEP_LOGS" placeholder:"TIME" help:"Keep superseded log files so long, such as 48h, for changes and restore --seq. Default: not at all."`
 	JSON       bool          `name:"json" help:"Print one JSON value, for scripts."`
 	Quiet      bool          `short:"q" help:"Print results and errors only."`

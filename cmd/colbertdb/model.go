@@ -16,6 +16,7 @@ import (
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/encoder/hub"
 	"github.com/colbertdb-go/colbertdb/encoder/onnx"
+	"github.com/colbertdb-go/colbertdb/encoder/tokenizer/hf"
 )
 
 // modelBundled names the model that is compiled in.
@@ -28,7 +29,7 @@ const fakePrefix = "fake:"
 // loadModel loads what --model or a collection's record names, on the devices that
 // --devices names.
 func (a *app) loadModel(location string) (encoder.Encoder, error) {
-	enc, err := loadModel(a.ctx, location, a.Devices)
+	enc, err := loadModel(a.ctx, location, a.Devices, a.Tokenizer)
 	if err == nil && a.Devices != "" && !a.JSON {
 		a.note("%s runs on %s", enc.Info().Name, runtimeOf(enc))
 	}
@@ -44,13 +45,17 @@ func runtimeOf(enc encoder.Encoder) string {
 }
 
 // loadModel loads a model.
-func loadModel(ctx context.Context, location, devices string) (encoder.Encoder, error) {
+func loadModel(ctx context.Context, location, devices, tokenizer string) (encoder.Encoder, error) {
 	if isAddress(location) {
 		return openServer(ctx, location)
 	}
 	on, err := onnx.ParseDevices(devices)
 	if err != nil {
 		return nil, usageError{err}
+	}
+	o := onnx.Options{Devices: on}
+	if tokenizer == "hf" {
+		o.Cutter = func(raw []byte) (encoder.Cutter, error) { return hf.Load(raw) }
 	}
 	if dim, ok := strings.CutPrefix(location, fakePrefix); ok {
 		n, err := strconv.Atoi(dim)
@@ -61,8 +66,8 @@ func loadModel(ctx context.Context, location, devices string) (encoder.Encoder, 
 	}
 	if cmp.Or(location, modelBundled) == modelBundled {
 		open := bundled.Open
-		if len(on) > 0 { // of ONNX Runtime
-			open = func() (encoder.Encoder, error) { return bundled.OpenONNX(onnx.Options{Devices: on}) }
+		if len(on) > 0 || o.Cutter != nil { // of ONNX Runtime
+			open = func() (encoder.Encoder, error) { return bundled.OpenONNX(o) }
 		}
 		enc, err := open()
 		if err != nil {
@@ -74,7 +79,8 @@ func loadModel(ctx context.Context, location, devices string) (encoder.Encoder, 
 	if err != nil {
 		return nil, err
 	}
-	enc, err := onnx.OpenDir(m.dir, onnx.Options{Overrides: m.overrides, Devices: on})
+	o.Overrides = m.overrides
+	enc, err := onnx.OpenDir(m.dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +150,7 @@ func modelCache(given string) (string, error) {
 // files and keeps none.
 func modelInfo(ctx context.Context, location string) (encoder.Info, error) {
 	if isAddress(location) || strings.HasPrefix(location, fakePrefix) || cmp.Or(location, modelBundled) == modelBundled {
-		enc, err := loadModel(ctx, location, "") // small
+		enc, err := loadModel(ctx, location, "", "") // small
 		if err != nil {
 			return encoder.Info{}, err
 		}

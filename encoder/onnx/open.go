@@ -24,6 +24,9 @@ type Options struct {
 	// batches are shared out. One that is not available is an error that wraps
 	// ErrDevice. Default: the processor.
 	Devices []Device
+	// Cutter makes what cuts texts of a tokenizer.json, such as package hf's Load.
+	// Default: package tokenizer.
+	Cutter func(tokenizerJSON []byte) (encoder.Cutter, error)
 	// dir is the folder on disk, where it has one.
 	dir string
 	// Tuning says how texts come to the graph; BatchTokens is 32,768 where it runs on
@@ -45,13 +48,24 @@ func Open(fsys fs.FS, location string, o Options) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Cutter != nil && f.TokenizerJSON != nil {
+		if f.Cutter, err = o.Cutter(f.TokenizerJSON); err != nil {
+			return nil, err
+		}
+	}
+	closeCutter := func() error {
+		if f.Cutter == nil {
+			return nil
+		}
+		return f.Cutter.Close()
+	}
 	s, err := newSession(f, &o)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, closeCutter())
 	}
 	c, err := encoder.NewColBERT(f, s, o.Tuning)
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, s.Close(), closeCutter())
 	}
 	return c, nil
 }

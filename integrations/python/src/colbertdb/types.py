@@ -225,6 +225,12 @@ class SearchResult:
         return len(self.hits)
 
 
+def relevance(hit: Hit, mode: str | None) -> float:
+    """A hit's score as one number that adapters give: the mean similarity of the query's
+    tokens, by the modes that rank by words their score."""
+    return hit.score if mode in ("bm25", "hybrid") else hit.score_norm
+
+
 class SearchOptions(TypedDict, total=False):
     """How a search is made, beside its query. What is left out is the server's default."""
 

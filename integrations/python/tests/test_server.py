@@ -213,7 +213,7 @@ def test_the_bar_of_a_load(db: Client, name: str, capsys: pytest.CaptureFixture[
     assert "300/300" in capsys.readouterr().err
 
 
-def test_encode_and_rerank(db: Client, passages: list[dict[str, str]]) -> None:
+def test_encode_and_rerank(db: Client, name: str, passages: list[dict[str, str]]) -> None:
     texts = [p["text"] for p in passages]
     queries, documents = db.encode_queries(texts[:3]), db.encode_documents(texts)
     assert queries.model == documents.model == db.models()[0].id
@@ -221,6 +221,15 @@ def test_encode_and_rerank(db: Client, passages: list[dict[str, str]]) -> None:
     assert documents.tokens == sum(len(v) for v in documents.vectors)
     for v in documents.vectors:
         np.testing.assert_allclose(np.linalg.norm(v, axis=1), 1, atol=1e-3)
+    assert documents.weights == [None] * len(texts)
+    # Vectors with their weights search as the text does.
+    c = db.create_collection(name)
+    c.upsert([{"id": str(i), "text": t} for i, t in enumerate(texts)])
+    weights = queries.weights[0]
+    assert weights is not None and len(weights) == len(queries.vectors[0])
+    by_text, by_vectors = c.search(texts[0], exact=True), c.search(queries.vectors[0], weights=weights, exact=True)
+    assert [h.id for h in by_text][0] == [h.id for h in by_vectors][0] == "0"
+    np.testing.assert_allclose([h.score for h in by_vectors], [h.score for h in by_text], rtol=1e-4)
     ranked = db.rerank(texts[7], texts, top_n=5)
     assert len(ranked) == 5 and ranked[0].index == 7 and ranked[0].document == texts[7]
     assert [r.score for r in ranked] == sorted((r.score for r in ranked), reverse=True)

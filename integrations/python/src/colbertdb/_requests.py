@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from . import filters
 from ._call import Call, dumps, escape
 from .errors import InputError
@@ -195,9 +197,10 @@ def search_body(query: QueryLike | None, options: SearchOptions | Mapping[str, A
     out: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
     if "filter" in out:
         out["filter"] = filters.wire(out["filter"])
-    for name in ("weights", "include"):
-        if name in out:
-            out[name] = list(out[name])
+    if "weights" in out:
+        out["weights"] = [float(w) for w in out["weights"]]
+    if "include" in out:
+        out["include"] = list(out["include"])
     if isinstance(query, str):
         if "text" in out:
             raise InputError("the query is a text, and text is given besides")
@@ -256,7 +259,8 @@ def encode(texts: Sequence[str], query: bool, model: str | None) -> Call[Encoded
 
     def read(a: Any) -> Encoded:
         data = sorted(a["data"], key=lambda d: d["index"])
-        return Encoded([from_base64(d["embeddings"]) for d in data], a["model"], a["usage"]["total_tokens"])
+        weights = [np.asarray(d["weights"], dtype=np.float32) if "weights" in d else None for d in data]
+        return Encoded([from_base64(d["embeddings"]) for d in data], weights, a["model"], a["usage"]["total_tokens"])
 
     body = {"input": list(texts), "input_type": "query" if query else "document", "embedding_type": "base64"}
     return Call("POST", "/v1/multi-vector", read, dumps({**body, **_model(model)}), JSON, again=True)

@@ -235,7 +235,7 @@ class SearchOptions(TypedDict, total=False):
     """How a search is made, beside its query. What is left out is the server's default."""
 
     text: str  #: with ``vectors`` as the query: its words, for the modes that need them
-    weights: Sequence[float]  #: of each of the query's vectors
+    weights: Sequence[float] | Vectors  #: of each of the query's vectors
     mode: Mode  #: default late-interaction
     k: int  #: default 10
     offset: int
@@ -279,9 +279,12 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token vectors of texts, float32 of shape (tokens, dimensions) each."""
+    """Token vectors of texts, float32 of shape (tokens, dimensions) each. ``weights`` are
+    those of a query's vectors where the model weighs them: a search for the vectors with
+    these weights is one for the text."""
 
     vectors: list[Vectors]
+    weights: list[Vectors | None]
     model: str
     tokens: int
 

@@ -1,0 +1,1 @@
+"""Models: Checkpoint encodes, colbert_score compares."""

@@ -85,7 +85,7 @@ class ServerError(ColbertDBError):
     @property
     def untouched(self) -> bool:
         """The server has done nothing of the request: it can be sent again."""
-        return self.kind in ("overloaded", "busy", "shutting_down")
+        return self.kind in ("overloaded", "busy", "encoder_busy", "shutting_down")
 
 
 class BadRequestError(ServerError):
@@ -211,6 +211,7 @@ KINDS: dict[str, type[ServerError]] = {
     "no_text": NoModelError,
     "overloaded": OverloadedError,
     "busy": OverloadedError,
+    "encoder_busy": OverloadedError,
     "shutting_down": UnavailableError,
     "read_only": UnavailableError,
     "closed": UnavailableError,

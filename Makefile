@@ -84,6 +84,7 @@ clients: ## clients from Go, npm and PyPI that others wrote, against colbertdb s
 .PHONY: integrations
 integrations: ## the packages and adapters in integrations/, against those that they adapt to
 	@scripts/integrations-python.sh
+	@scripts/integrations-js.sh
 	@scripts/integrations-go.sh
 
 .PHONY: vuln

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The TypeScript package against LangChain.js, from its registry, and against colbertdb
+# serve (integrations/js). Its types are made of the server's OpenAPI document.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null || ! command -v npm > /dev/null; then
+	echo "skipped: integrations/js needs Node.js 20 with npm"
+	exit 0
+fi
+work=$PWD/.cache/integrations
+mkdir -p "$work"
+go build -o "$work/colbertdb" ./cmd/colbertdb
+export COLBERTDB_BIN=$work/colbertdb
+cd integrations/js
+install() { npm ci --no-audit --no-fund --silent; }
+install || install # a registry may hiccup
+npm test --silent

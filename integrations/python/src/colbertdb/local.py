@@ -56,6 +56,7 @@ class Server:
         args = [command(), "serve", "--quiet", "--db", str(self.db), "--listen", "127.0.0.1:0", *flags]
         args += ["--model", model] if model else []
         args += [f"--models={m}" for m in models]
+        self._owner = os.getpid()
         self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr)
         assert self._process.stdout is not None
@@ -77,6 +78,8 @@ class Server:
 
     def stop(self) -> None:
         """Ends the server, after the requests that run; what was acknowledged is on disk."""
+        if os.getpid() != self._owner:  # in a fork: the server is the other's
+            return
         atexit.unregister(self.stop)
         if self._process.poll() is None:
             self._process.terminate()

@@ -43,7 +43,7 @@ fuzz: ## every fuzz target for ten seconds
 .PHONY: reliability
 reliability: ## the full lane of docs/reliability.md, then the planted bugs
 	COLBERTDB_RELIABILITY=full go test -count=1 -timeout 60m -v ./internal/reliability
-	COLBERTDB_RELIABILITY=full go test -count=1 -timeout 30m ./engine ./wal ./segment
+	COLBERTDB_RELIABILITY=full go test -count=1 -timeout 30m ./engine ./wal ./segment ./encoder/onnx
 	go run ./scripts/mutants
 	@scripts/fuzz.sh $(FUZZ)
 

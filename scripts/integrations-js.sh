@@ -3,7 +3,7 @@
 # serve (integrations/js). Its types are made of the server's OpenAPI document.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null || ! command -v npm > /dev/null; then
+if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2> /dev/null || ! command -v npm > /dev/null; then
 	echo "skipped: integrations/js needs Node.js 20 with npm"
 	exit 0
 fi

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"math"
+	"slices"
 
 	"github.com/colbertdb-go/colbertdb/internal/simd"
 )
@@ -15,8 +16,9 @@ type CellTable struct {
 	lanes   int     // of a row: 32 or 64; 0: none, the query has too many tokens
 	sims    []uint8 // [cells][lanes], at least 0, in units of 1/cellUnit
 	factors [simd.CellLanes]int32
-	weights [simd.CellLanes]float32 // of the tokens, over cellUnit
-	floor   [simd.CellLanes]uint8   // scratch
+	weights [simd.CellLanes]int32 // of the tokens, in units of unit times cellUnit
+	unit    float32
+	floor   [simd.CellLanes]uint8 // scratch
 }
 
 // cellUnit is the similarity 1 in a CellTable.
@@ -55,11 +57,21 @@ func (t *CellTable) Known() bool { return t.lanes > 0 }
 func (t *CellTable) MaxSim(codes []byte) (score float32) {
 	clear(t.floor[:])
 	simd.MaxCells(&t.floor, t.sims, t.lanes, codes, len(codes)/2)
-	for l, best := range t.floor[:t.lanes] {
-		score += float32(float32(best) * t.weights[l])
+	// Four sums, since one would wait for each of its additions.
+	var a, b, c, d int32
+	for l := 0; l < t.lanes; l += 4 {
+		best, w := (*[4]uint8)(t.floor[l:]), (*[4]int32)(t.weights[l:])
+		a += int32(best[0]) * w[0]
+		b += int32(best[1]) * w[1]
+		c += int32(best[2]) * w[2]
+		d += int32(best[3]) * w[3]
 	}
-	return score
+	return float32(a+b+c+d) * t.unit
 }
+
+// maxCellWeight is the greatest of CellTable.weights: 64 of them times 255 fit into
+// an int32.
+const maxCellWeight = 1 << 16
 
 func allTokens(ids []uint32) []uint32 {
 	for i := range ids {
@@ -85,9 +97,11 @@ func (t *CellTable) reset(q *Query, cells int) {
 	}
 	clear(t.factors[:])
 	clear(t.weights[:])
+	greatest := slices.Max(q.Weights)
+	t.unit = greatest / (maxCellWeight * cellUnit)
 	for l, w := range q.Weights {
-		t.weights[l] = w / cellUnit
 		if w > 0 {
+			t.weights[l] = int32(math.Round(float64(w) / float64(greatest) * maxCellWeight))
 			// A product is a similarity times IntScale, divided by the token's scale.
 			t.factors[l] = int32(math.Round(cellUnit * (1 << 22) * float64(q.Scale[l]) / float64(IntScale(q.Dim))))
 		}

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -31,3 +32,17 @@ for (const page of ["integrations/js/README.md", "docs/integrations.md"]) {
     }
   });
 }
+
+test("examples/search-folder.mjs", { skip: command ? false : "COLBERTDB_BIN names no command" }, async () => {
+  const server = await Server.start();
+  const notes = mkdtempSync(join(tmpdir(), "colbertdb-js-"));
+  try {
+    writeFileSync(join(notes, "a.md"), "The cat sleeps on the warm windowsill.\n\nIncome tax returns are due in May.\n");
+    const example = join(repository, "integrations/js/examples/search-folder.mjs");
+    const { stdout } = await run(process.execPath, [example, notes, "where does the kitten rest?"], { env: { ...process.env, COLBERTDB_URL: server.url } });
+    assert.match(stdout, /^2 passages\n\n\? where.*\n1 .*a\.md#0\n[^]*\n2 .*a\.md#1\n/);
+  } finally {
+    await server.stop();
+    rmSync(notes, { recursive: true });
+  }
+});

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +32,16 @@ def test_programs(page: str, tmp_path: Path, server: local.Server, monkeypatch: 
         for i, program in enumerate(programs):
             exec(compile(program.replace("http://127.0.0.1:8080", own.url), f"{page}:{i}", "exec"), scope)
     assert "cat" in capsys.readouterr().out.lower()
+
+
+def test_the_example(tmp_path: Path, server: local.Server) -> None:
+    """examples/search_folder.py, with a server of its own."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("The cat sleeps on the warm windowsill.\n\nIncome tax returns are due in May.\n")
+    env = {k: v for k, v in os.environ.items() if k not in (local.URL, local.KEY)}
+    example = REPOSITORY / "integrations/python/examples/search_folder.py"
+    done = subprocess.run(
+        [sys.executable, example, "notes", "where does the kitten rest?"], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 passages") and done.stdout.index("a.md#0") < done.stdout.index("a.md#1")

@@ -40,7 +40,8 @@ def main(folder: str, which: str, most: str = "100000") -> None:
         index = colbertdb.pylate.Index(index_folder="indexes", index_name="eval", override=True)
     index.add_documents(documents_ids=list(documents), documents_embeddings=documents_embeddings)
     scores = retrieve.ColBERT(index=index).retrieve(queries_embeddings=queries_embeddings, k=100)
-    print(evaluation.evaluate(scores=scores, qrels=qrels, queries=list(qrels), metrics=["ndcg@10", "recall@100", "mrr@10"]))
+    metrics = evaluation.evaluate(scores=scores, qrels=qrels, queries=list(qrels), metrics=["ndcg@10", "recall@100", "mrr@10"])
+    print({name: round(float(value), 4) for name, value in metrics.items()})
 
 
 if __name__ == "__main__":

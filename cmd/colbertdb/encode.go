@@ -18,6 +18,8 @@ type encodeCmd struct {
 	Input  string   `default:"-" placeholder:"FILE" help:"File or folder to encode; - is standard input."`
 	Format string   `placeholder:"FORMAT" help:"As for index. Default: by file name; standard input needs jsonl, tsv or another."`
 	Output string   `short:"o" placeholder:"FILE" help:"Write to a file: .npy (of one text; else a folder), .npz, .safetensors, .parquet or .jsonl. Default: JSON lines on standard output."`
+	Pool   int      `name:"pool-factor" default:"1" placeholder:"N" help:"Pool a document's vectors into one for N of them."`
+	Spans  bool     `help:"Also print the bytes of the text that each vector of a document stands for."`
 	Side   string   `enum:"document,query" default:"document" help:"Which side of the model: document or query."`
 
 	out     vectorfile.Writer // nil: standard output
@@ -31,6 +33,7 @@ type encodedLine struct {
 	Vectors   [][]float32 `json:"vectors"`           // [tokens][dim], unit vectors
 	Weights   []float32   `json:"weights,omitempty"` // of a query's vectors
 	Truncated int         `json:"truncated,omitempty"`
+	Spans     [][2]int    `json:"spans,omitempty"` // bytes [start, end) of text, one a vector
 }
 
 // encodeBatch is how many texts are encoded at once.
@@ -50,6 +53,13 @@ func (c *encodeCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, enc)
+	switch {
+	case c.Pool < 1:
+		return usagef("--pool-factor must be 1 or more")
+	case c.Pool > 1 && (c.Spans || c.Side == "query"):
+		return usagef("--pool-factor is for documents, and pooled vectors have no spans")
+	}
+	enc = encoder.Pooling(enc, c.Pool)
 	if c.Output != "" {
 		if c.out, err = vectorfile.Create(c.Output, format, enc.Info().Dim); err != nil {
 			return err
@@ -124,6 +134,12 @@ func (c *encodeCmd) print(a *app, enc encoder.Encoder, lines []encodedLine) erro
 		}
 		for i, d := range documents {
 			lines[i].Vectors, lines[i].Truncated = rowsOf(d.Vectors), d.Truncated
+			if c.Spans {
+				lines[i].Spans = nil
+				for _, s := range d.Spans {
+					lines[i].Spans = append(lines[i].Spans, [2]int{s.Start, s.End})
+				}
+			}
 		}
 	}
 	if c.out != nil {

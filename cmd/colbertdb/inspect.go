@@ -37,7 +37,7 @@ func (c *modelInspectCmd) Run(a *app) error {
 	}
 	out := inspectOutput{Inspection: in}
 	if a.Devices != "" {
-		enc, err := loadModel(a.ctx, c.Folder, a.Devices, a.Tokenizer)
+		enc, err := loadModel(a.ctx, c.Folder, a.modelRun)
 		if err != nil {
 			return err
 		}

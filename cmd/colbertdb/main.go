@@ -66,17 +66,23 @@ type commandLine struct {
 
 // globals are the flags of every verb.
 type globals struct {
-	DB         string        `name:"db" env:"COLBERTDB_DB" placeholder:"DIR" help:"Store folder. Default: colbertdb.db here."`
-	Collection string        `short:"c" default:"default" help:"Collection name."`
-	Model      string        `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, \"bundled\", or the address of a server of /v1/multi-vector; settings that take the place of its own may follow: DIR?query_length=64. Default: the one that the collection was made with, else bundled."`
-	Devices    string        `env:"COLBERTDB_DEVICES" placeholder:"LIST" help:"Where a model's graph runs: cpu, cuda:0,cuda:1, tensorrt:0, or auto, which takes every GPU of CUDA, else the processor. Several share batches. Default: the processor."`
-	Tokenizer  string        `env:"COLBERTDB_TOKENIZER" enum:"go,hf" default:"go" help:"What cuts texts for a model folder: go, or hf, the Hugging Face library in builds that link it; both give the same."`
+	DB         string `name:"db" env:"COLBERTDB_DB" placeholder:"DIR" help:"Store folder. Default: colbertdb.db here."`
+	Collection string `short:"c" default:"default" help:"Collection name."`
+	Model      string `env:"COLBERTDB_MODEL" placeholder:"DIR" help:"Model folder, \"bundled\", or the address of a server of /v1/multi-vector; settings that take the place of its own may follow: DIR?query_length=64. Default: the one that the collection was made with, else bundled."`
+	modelRun   `embed:""`
 	KeepLogs   time.Duration `env:"COLBERTDB_KEEP_LOGS" placeholder:"TIME" help:"Keep superseded log files so long, such as 48h, for changes and restore --seq. Default: not at all."`
 	JSON       bool          `name:"json" help:"Print one JSON value, for scripts."`
 	Quiet      bool          `short:"q" help:"Print results and errors only."`
 	Verbose    bool          `short:"v" help:"Log every step that was acknowledged, and what the store does in the background."`
 	Color      string        `enum:"auto,always,never" default:"auto" help:"Colours: auto, always or never; without them matched words stand in «»."`
 	Width      int           `placeholder:"COLUMNS" help:"Line width. Default: the terminal's, else 100."`
+}
+
+// modelRun says how models are run; no vector depends on it.
+type modelRun struct {
+	Devices     string `env:"COLBERTDB_DEVICES" placeholder:"LIST" help:"Where a model's graph runs: cpu, cuda:0,cuda:1, tensorrt:0, or auto, which takes every GPU of CUDA, else the processor. Several share batches. Default: the processor."`
+	Tokenizer   string `env:"COLBERTDB_TOKENIZER" enum:"go,hf" default:"go" help:"What cuts texts for a model folder: go, or hf, the Hugging Face library in builds that link it; both give the same."`
+	BatchTokens int    `env:"COLBERTDB_BATCH_TOKENS" placeholder:"N" help:"Tokens that go through a model folder's graph at once, padding included. Default: 4,096, on a GPU 32,768."`
 }
 
 // app is what a verb runs with.

@@ -29,7 +29,7 @@ const fakePrefix = "fake:"
 // loadModel loads what --model or a collection's record names, on the devices that
 // --devices names.
 func (a *app) loadModel(location string) (encoder.Encoder, error) {
-	enc, err := loadModel(a.ctx, location, a.Devices, a.Tokenizer)
+	enc, err := loadModel(a.ctx, location, a.modelRun)
 	if err == nil && a.Devices != "" && !a.JSON {
 		a.note("%s runs on %s", enc.Info().Name, runtimeOf(enc))
 	}
@@ -45,16 +45,19 @@ func runtimeOf(enc encoder.Encoder) string {
 }
 
 // loadModel loads a model.
-func loadModel(ctx context.Context, location, devices, tokenizer string) (encoder.Encoder, error) {
+func loadModel(ctx context.Context, location string, run modelRun) (encoder.Encoder, error) {
 	if isAddress(location) {
 		return openServer(ctx, location)
 	}
-	on, err := onnx.ParseDevices(devices)
+	on, err := onnx.ParseDevices(run.Devices)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	o := onnx.Options{Devices: on}
-	if tokenizer == "hf" {
+	if run.BatchTokens < 0 {
+		return nil, usagef("--batch-tokens must not be negative")
+	}
+	o := onnx.Options{Devices: on, Tuning: encoder.Tuning{BatchTokens: run.BatchTokens}}
+	if run.Tokenizer == "hf" {
 		o.Cutter = func(raw []byte) (encoder.Cutter, error) { return hf.Load(raw) }
 	}
 	if dim, ok := strings.CutPrefix(location, fakePrefix); ok {
@@ -150,7 +153,7 @@ func modelCache(given string) (string, error) {
 // files and keeps none.
 func modelInfo(ctx context.Context, location string) (encoder.Info, error) {
 	if isAddress(location) || strings.HasPrefix(location, fakePrefix) || cmp.Or(location, modelBundled) == modelBundled {
-		enc, err := loadModel(ctx, location, "", "") // small
+		enc, err := loadModel(ctx, location, modelRun{}) // small
 		if err != nil {
 			return encoder.Info{}, err
 		}

@@ -50,7 +50,7 @@ type serveFlags struct {
 func (c *serveCmd) Run(a *app) (err error) {
 	log := a.serverLogger(c.LogFormat)
 	load := func(location string) (encoder.Encoder, error) {
-		enc, err := loadModel(a.ctx, location, a.Devices, a.Tokenizer)
+		enc, err := loadModel(a.ctx, location, a.modelRun)
 		if err == nil {
 			log.Info("model loaded", "model", enc.Info().Name, "runtime", runtimeOf(enc))
 		}

@@ -4,7 +4,7 @@ makes random-weight checkpoints of its architecture for tests.
 
     pip install torch==2.5.1 onnx numpy safetensors
     jinabert.py convert CHECKPOINT OUT [--half] # config.json, model.safetensors or pytorch_model.bin, artifact.metadata, tokenizer.json
-    jinabert.py random CHECKPOINT [--tiny]      # a checkpoint of random weights, base size or tiny
+    jinabert.py random CHECKPOINT [--small | --tiny] # a checkpoint of random weights, base size, JinaBERT's small one or tiny
     jinabert.py golden CHECKPOINT OUT.npz       # what PyTorch makes of fixed texts, right and with planted faults
     jinabert.py testdata                        # encoder/onnx/testdata/jina, by these three
 
@@ -31,6 +31,7 @@ from torch import nn
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTDATA = os.path.join(HERE, "..", "..", "encoder", "onnx", "testdata")
 BASE = dict(vocab_size=30528, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, dim=128, max_position_embeddings=8192)
+SMALL = dict(BASE, hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048)
 TINY = dict(vocab_size=18, hidden_size=48, num_hidden_layers=3, num_attention_heads=6, intermediate_size=64, dim=16, max_position_embeddings=8192)
 FAULTS = ("slopes", "causal", "gate", "marker", "cut")
 
@@ -288,6 +289,7 @@ def main():
     p.add_argument("do", choices=("convert", "random", "golden", "testdata"))
     p.add_argument("paths", nargs="*")
     p.add_argument("--tiny", action="store_true")
+    p.add_argument("--small", action="store_true")
     p.add_argument("--half", action="store_true")
     p.add_argument("--lengths", default="8,512,2048,8192")
     p.add_argument("--every", type=int, default=1)
@@ -296,7 +298,7 @@ def main():
     if a.do == "convert":
         convert(*a.paths, half=a.half)
     elif a.do == "random":
-        random_checkpoint(a.paths[0], TINY if a.tiny else BASE)
+        random_checkpoint(a.paths[0], TINY if a.tiny else SMALL if a.small else BASE)
     elif a.do == "golden":
         golden(*a.paths, lengths, a.every)
     else:

@@ -17,6 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 FENCED = re.compile(r"```python\n(.*?)```", re.S)
 
 
+@pytest.mark.filterwarnings("ignore:the server has no model")
 @pytest.mark.parametrize("page", ["docs/integrations.md", "integrations/python/README.md"])
 def test_programs(page: str, tmp_path: Path, server: local.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Each page's programs run one after the other, as a reader would, in one namespace

@@ -24,7 +24,8 @@ type Batch struct {
 }
 
 // Session runs a model's graph. Run may be called from many goroutines; Laned says
-// from how many to advantage.
+// from how many to advantage. One with a method SkipsPadding() bool that returns true
+// gets batches of less equal lengths, since it does not compute what follows a row's.
 type Session interface {
 	// Run returns the token vectors, [Rows][Cols][dim]float32, and dim.
 	Run(ctx context.Context, b Batch) (vectors []float32, dim int, err error)
@@ -71,10 +72,14 @@ func NewColBERT(f *Folder, s Session, t Tuning) (*ColBERT, error) {
 	if l, ok := s.(Laned); ok {
 		queries, documents = l.Lanes()
 	}
+	free := false
+	if s, ok := s.(interface{ SkipsPadding() bool }); ok {
+		free = s.SkipsPadding()
+	}
 	t = t.withDefaults()
-	c.queries = &queue{run: c.run, lanes: queries, tuning: t}
+	c.queries = &queue{run: c.run, lanes: queries, tuning: t, freePadding: free}
 	t.Join = 0
-	c.documents = &queue{run: c.run, lanes: documents, tuning: t}
+	c.documents = &queue{run: c.run, lanes: documents, tuning: t, freePadding: free}
 	if _, err := c.EncodeDocuments(context.Background(), []string{""}); err != nil {
 		c.documents.close()
 		return nil, err

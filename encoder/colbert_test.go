@@ -296,7 +296,7 @@ func TestBatches(t *testing.T) {
 			}
 		}
 	}
-	if len(s.batches) > 60 || float64(real) < 0.85*float64(padded) {
+	if len(s.batches) > 60 || float64(real) < 0.95*float64(padded) {
 		t.Errorf("%d batches, %d real tokens of %d positions", len(s.batches), real, padded)
 	}
 	for i, text := range texts {

@@ -60,6 +60,8 @@ type queue struct {
 	run    func(ctx context.Context, seqs []*sequence, each func(i int, vectors []float32)) error
 	lanes  int
 	tuning Tuning
+	// freePadding: the session does not compute padding.
+	freePadding bool
 
 	mu       sync.Mutex
 	calls    []*call // with texts that are in no batch yet, oldest first
@@ -189,8 +191,17 @@ func (q *queue) await() {
 	}
 }
 
-// take makes a batch of texts that wait, nil where none do. No text is padded by more
-// than a quarter.
+// fits reports whether texts of these lengths, so many, may be a batch: padded by a
+// quarter at most, and by a sixteenth where the batch is large enough without more of
+// them, an eighth of the budget, and padding costs time.
+func (q *queue) fits(shortest, longest, rows int) bool {
+	if rows*longest > q.tuning.BatchTokens/8 && !q.freePadding {
+		return shortest*16 >= longest*15
+	}
+	return shortest*4 >= longest*3
+}
+
+// take makes a batch of texts that wait, nil where none do.
 func (q *queue) take() (rows []row) {
 	shortest, longest, budget := 0, 0, 0
 	for k := 0; k < len(q.calls); {
@@ -204,7 +215,7 @@ func (q *queue) take() (rows []row) {
 			n := r.length()
 			if len(rows) == 0 {
 				shortest, longest, budget = n, n, c.budget
-			} else if lo, hi := min(shortest, n), max(longest, n); lo*4 < hi*3 || (len(rows)+1)*hi > budget {
+			} else if lo, hi := min(shortest, n), max(longest, n); !q.fits(lo, hi, len(rows)+1) || (len(rows)+1)*hi > budget {
 				break
 			} else {
 				shortest, longest = lo, hi

@@ -55,6 +55,9 @@ type session struct {
 // Lanes implements encoder.Laned: a query is too short to be shared out.
 func (s *session) Lanes() (queries, documents int) { return s.threads, 1 }
 
+// SkipsPadding says that rows may be of different lengths: see Run.
+func (s *session) SkipsPadding() bool { return true }
+
 // Runtime says what runs the model.
 func (s *session) Runtime() string { return fmt.Sprintf("Go, %d threads", s.threads) }
 

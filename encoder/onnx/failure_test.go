@@ -63,9 +63,15 @@ func TestStoreSurvivesTheModel(t *testing.T) {
 		bad   string
 		cause func(error) bool
 	}{
-		"NaN":               {nan, "the nan of amber", func(err error) bool { return errors.Is(err, engine.ErrBadVector) && strings.Contains(err.Error(), "NaN") }},
-		"a wrong tokenizer": {open(t, foreign), "the poison of amber", func(err error) bool { return errors.Is(err, encoder.ErrModel) && strings.Contains(err.Error(), "model.onnx") }},
-		"a session gone":    {dead, "amber", func(err error) bool { return errors.Is(err, onnx.ErrRuntime) && strings.Contains(err.Error(), "is closed") }},
+		"NaN": {nan, "the nan of amber", func(err error) bool {
+			return errors.Is(err, engine.ErrBadVector) && strings.Contains(err.Error(), "NaN")
+		}},
+		"a wrong tokenizer": {open(t, foreign), "the poison of amber", func(err error) bool {
+			return errors.Is(err, encoder.ErrModel) && strings.Contains(err.Error(), "model.onnx")
+		}},
+		"a session gone": {dead, "amber", func(err error) bool {
+			return errors.Is(err, onnx.ErrRuntime) && strings.Contains(err.Error(), "is closed")
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()

@@ -11,6 +11,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -97,8 +98,11 @@ func (c *serveCmd) Run(a *app) (err error) {
 			}
 		}()
 	}
+	limits := c.Limits.WithDefaults() // as many searches as there are processors
+	restore := leaveRoom()
+	defer restore()
 	s, err := server.New(db, server.Options{
-		Limits: c.Limits, Model: standard, Models: further, ModelIdle: c.ModelIdle, LoadModel: load, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
+		Limits: limits, Model: standard, Models: further, ModelIdle: c.ModelIdle, LoadModel: load, Keys: c.Keys, Certificate: c.TLSCert, PrivateKey: c.TLSKey,
 		Snapshots: cmp.Or(c.Snapshots, filepath.Clean(dir)+"-snapshots"), RecallSample: c.RecallSample, Tracing: provider, SlowQuery: c.SlowQuery, Version: version, Log: log, Audit: audit,
 	})
 	if err != nil {
@@ -120,6 +124,16 @@ func (c *serveCmd) Run(a *app) (err error) {
 	}
 	a.printf("colbertdb: %s on %s://%s\n", dir, scheme, l.Addr())
 	return s.Serve(a.ctx, l)
+}
+
+// leaveRoom gives Go's scheduler one processor more than searches and models take up:
+// it looks at connections when one of its processors has nothing to run, and otherwise
+// only every 10 ms, which is several times what a search takes. It returns what undoes
+// that.
+func leaveRoom() (restore func()) {
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + 1)
+	return func() { runtime.GOMAXPROCS(before) }
 }
 
 // serverLogger logs what a server does to standard error.

@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -12,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/server"
+	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
+	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/encoder/multivector"
 	"github.com/colbertdb-go/colbertdb/engine"
 )
@@ -133,6 +137,28 @@ func TestEncodingServer(t *testing.T) {
 		o.Key = key
 		if _, err := multivector.Open(ctx, again.URL, o); !errors.Is(err, multivector.ErrServer) {
 			t.Errorf("key %q: %v", key, err)
+		}
+	}
+}
+
+// turningAway has too much to do.
+type turningAway struct{ encoder.Encoder }
+
+func (turningAway) EncodeQueries(context.Context, []string) ([]encoder.Query, error) {
+	return nil, fmt.Errorf("%w: 1024 calls wait before this one", encoder.ErrBusy)
+}
+
+// A model that has too much to do is answered with 429 and a time to wait.
+func TestBusyModel(t *testing.T) {
+	i := start(t, server.Options{Model: turningAway{fake.New(dim)}})
+	i.do(201, "PUT", "/v1/collections/c", `{}`, nil)
+	i.do(200, "POST", "/v1/collections/c/documents", `{"documents":[{"id":"a","text":"a text"}]}`, nil)
+	for path, body := range map[string]string{
+		"/v1/multi-vector": `{"input":"a","input_type":"query"}`, "/v1/rerank": `{"query":"a","documents":["a"]}`, "/v1/collections/c/search": `{"text":"a"}`,
+	} {
+		i.wantError(429, "encoder_busy", "POST", path, body)
+		if resp, _ := i.send("POST", path, "application/json", []byte(body)); resp.Header.Get("Retry-After") != "1" {
+			t.Errorf("%s: Retry-After %q", path, resp.Header.Get("Retry-After"))
 		}
 	}
 }

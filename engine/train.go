@@ -19,7 +19,7 @@ type training int
 const (
 	trainNothing training = iota
 	trainFirst            // the first codebook: the collection has outgrown exact search
-	trainRouting          // other centroids: it has outgrown the routing that it has, or shrunk
+	trainRouting          // finer centroids: it has outgrown the routing that it has
 	trainCodec            // another codebook: its documents have changed
 )
 
@@ -71,11 +71,6 @@ func (e *Engine) trainOn(ctx context.Context, c *collection, v *version, due tra
 	return e.replace(ctx, c, v, tasks, v.space.with(cb, rt))
 }
 
-// routingShrink is the share of the tokens that a routing was made for at which it is
-// made anew. Deleted documents leave centroids that lead nowhere behind, and where they
-// were of a kind of their own, fewer for the rest than a routing of those would have.
-const routingShrink = 0.75
-
 // trainingDue decides what a version of a collection calls for. While segments
 // have yet to follow to the current space nothing is: so there are at most two.
 func (e *Engine) trainingDue(v *version, routingTokens, tokens int64) training {
@@ -88,8 +83,6 @@ func (e *Engine) trainingDue(v *version, routingTokens, tokens int64) training {
 		return trainNothing
 	case e.drifted(v, tokens):
 		return trainCodec
-	case float64(tokens) <= routingShrink*float64(routingTokens):
-		return trainRouting
 	case float64(tokens) >= e.opts.RoutingGrowth*float64(routingTokens) && codec.DesignCentroids(tokens) > v.space.routing.NumCentroids():
 		return trainRouting
 	}

@@ -422,49 +422,6 @@ func TestRollToAnotherRouting(t *testing.T) {
 	}
 }
 
-// Documents go: once a quarter is gone, fine centroids are clustered anew for those
-// that are left.
-func TestRoutingFollowsDeletes(t *testing.T) {
-	ctx := context.Background()
-	r := newRoll(t, crashmem.New(), CollectionConfig{Profile: Balanced})
-	r.write(1, 150)
-	r.must(r.h.Flush(ctx))
-	r.train()
-	made := r.h.c.stored().RoutingTokens
-	remove := func(share float64) {
-		for _, id := range slices.Sorted(maps.Keys(r.model)) {
-			v := r.acquire()
-			live := v.liveTokens()
-			r.h.c.release(v)
-			if float64(live) <= share*float64(made) {
-				return
-			}
-			delete(r.model, id)
-			_, err := r.h.Delete(ctx, id)
-			r.must(err)
-		}
-	}
-	remove(0.85)
-	r.train()
-	if got := r.h.Info().RoutingID; got != 1 {
-		t.Fatalf("routing %d with 85 %% of the tokens left", got)
-	}
-	remove(0.72)
-	r.train()
-	if got := r.h.Info(); got.RoutingID != 2 || got.CodebookID != 1 {
-		t.Fatalf("codebook %d, routing %d with 72 %% of the tokens left", got.CodebookID, got.RoutingID)
-	}
-	for ok := true; ok; {
-		_, ok = r.step()
-	}
-	r.train()
-	if got := r.h.Info(); got.RoutingID != 2 || got.Debt.StaleSegments != 0 {
-		t.Errorf("routing %d, %d segments behind, after all followed", got.RoutingID, got.Debt.StaleSegments)
-	}
-	r.check()
-	r.must(r.e.Close())
-}
-
 // A codebook and a routing are ingested before the record that names them is
 // written. Where the process dies in between, the next open removes them; where the
 // write does not come about, what is ingested next under the same numbers stays.

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/colbertdb-go/colbertdb/codec"
+	"github.com/colbertdb-go/colbertdb/internal/offheap"
 )
 
 // Reader serves one segment from a store. The document table is in memory from
@@ -33,8 +34,8 @@ var readers atomic.Uint64
 type tokenColumn struct {
 	column column
 	rule   chunkRule
-	starts []uint32               // first ordinals of chunks; nil: every document starts one
-	pinned atomic.Pointer[[]byte] // the whole column, tokens in order
+	starts []uint32                      // first ordinals of chunks; nil: every document starts one
+	pinned atomic.Pointer[offheap.Block] // the whole column, tokens in order
 }
 
 // Open opens an ingested segment.
@@ -240,7 +241,7 @@ func (r *Reader) tokens(c column, ord int, buf *Buffer) ([]byte, error) {
 	stride := int64(col.rule.stride)
 	from, to := r.docs.tokenStart[ord]*stride, r.docs.tokenStart[ord+1]*stride
 	if p := col.pinned.Load(); p != nil {
-		return (*p)[from:to:to], nil
+		return p.Data[from:to:to], nil
 	}
 	first := uint32(ord)
 	if col.starts != nil {
@@ -321,7 +322,8 @@ func (r *Reader) Pin(ctx context.Context, name string) error {
 	if col.pinned.Load() != nil {
 		return nil
 	}
-	all := make([]byte, 0, r.meta.Tokens*int64(col.rule.stride))
+	block := offheap.Alloc(int(r.meta.Tokens * int64(col.rule.stride)))
+	all := block.Data[:0]
 	err := r.eachChunk(ctx, c, func(key, body []byte) error {
 		if len(all)+len(body) > cap(all) {
 			return corrupt(describe(key), 0, "more data than the metadata says")
@@ -329,14 +331,13 @@ func (r *Reader) Pin(ctx context.Context, name string) error {
 		all = append(all, body...)
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil && len(all) != cap(all) {
+		err = corrupt(fmt.Sprintf("segment %d, column %s", r.meta.ID, name), 0, "%d bytes, want %d", len(all), cap(all))
 	}
-	if len(all) != cap(all) {
-		return corrupt(fmt.Sprintf("segment %d, column %s", r.meta.ID, name), 0, "%d bytes, want %d", len(all), cap(all))
+	if err != nil || !col.pinned.CompareAndSwap(nil, block) { // another call was first
+		block.Free()
 	}
-	col.pinned.Store(&all)
-	return nil
+	return err
 }
 
 // eachChunk reads the chunks of a column in order, checking each.
@@ -373,11 +374,13 @@ func (r *Reader) eachChunk(ctx context.Context, c column, f func(key, body []byt
 	return nil
 }
 
-// Close lets go of pinned memory.
+// Close gives pinned memory back: no View of it may be used any more.
 func (r *Reader) Close() {
 	for _, c := range r.columns {
 		if c != nil {
-			c.pinned.Store(nil)
+			if p := c.pinned.Swap(nil); p != nil {
+				p.Free()
+			}
 		}
 	}
 	r.lastText.Store(nil)

@@ -2,7 +2,7 @@
 // cancelling to the return, at moments spread over the whole of the search, for each
 // kind of search that takes long.
 //
-//	go run ./scripts/cancelcost [-tokens 1000000] [-times 100]
+//	go run ./scripts/cancelcost [-tokens 1000000] [-times 40]
 //
 // The vectors are made of those that the bundled model gives the paragraphs of the
 // documentation here.
@@ -29,7 +29,7 @@ import (
 
 func main() {
 	tokens := flag.Int("tokens", 1_000_000, "token vectors stored")
-	times := flag.Int("times", 100, "cancelled searches of each kind")
+	times := flag.Int("times", 40, "cancelled searches of each kind")
 	flag.Parse()
 	if err := run(*tokens, *times); err != nil {
 		fmt.Fprintln(os.Stderr, "cancelcost:", err)

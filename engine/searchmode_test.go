@@ -172,7 +172,12 @@ func fused(ids map[string]bool, sims, words map[string]float32, f engine.Fusion,
 	if f.Weight != nil {
 		w = *f.Weight
 	}
-	a, b := part(sims, w, simUnit), part(words, 1-w, wordUnit)
+	best := 0.
+	for id := range ids {
+		best = max(best, float64(sims[id]))
+	}
+	open := max(0, 1-best/simUnit)
+	a, b := part(sims, w, simUnit), part(words, (1-w)*(open*open), wordUnit)
 	for id := range ids {
 		if f.RRF && words[id] == 0 {
 			b[id] = 0

@@ -47,14 +47,16 @@ type Fusion struct {
 	// Weight is that of MaxSim, from 0 to 1; BM25 has the rest. Default: DefaultWeight.
 	// MaxSim is divided by the sum of the query tokens' weights, which is the most that
 	// it can be; BM25 by the Euclidean length of the query terms' weights, so that it
-	// counts the more the more of the query's rare terms a document has.
+	// counts the more the more of the query's rare terms a document has. And it counts
+	// the more the less the best document by MaxSim has of the query: BM25 is multiplied
+	// by (1 − that document's MaxSim)², divided as above.
 	Weight *float64 `json:"weight,omitempty"`
 }
 
 // Defaults of Fusion.
 const (
 	DefaultRankConstant = 60
-	DefaultWeight       = 0.9
+	DefaultWeight       = 0.45
 )
 
 func (f *Fusion) validate() error {
@@ -190,11 +192,18 @@ func (s *Searcher) fuse(q *codec.Query, late, words []candidate) []candidate {
 		if f.Weight != nil {
 			w = *f.Weight
 		}
-		sum := 0.
+		sum, best := 0., 0.
 		for _, x := range q.Weights {
 			sum += float64(x)
 		}
-		a, b = scaled(late, w, sum), scaled(words, 1-w, s.terms.length)
+		for _, c := range late {
+			best = max(best, float64(c.score))
+		}
+		open := 0. // what MaxSim leaves open
+		if sum > 0 {
+			open = max(0, 1-best/sum)
+		}
+		a, b = scaled(late, w, sum), scaled(words, (1-w)*float64(open*open), s.terms.length)
 	}
 	for i := range out {
 		out[i].score = float32(a[i] + b[i])

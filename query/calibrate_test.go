@@ -130,10 +130,18 @@ func TestRungs(t *testing.T) {
 			t.Errorf("%s at %d: rung %d, want %d", c.effort, c.rung, got, c.want)
 		}
 	}
-	for tokens, want := range map[int]int{512: 3, 16: 3, 15: 4, 10: 4, 9: 5, 6: 5, 5: 6, 3: 6, 2: 7, 1: 7} {
-		if got := BudgetsOf(3, tokens); got != Ladder[want] {
-			t.Errorf("%d tokens: %+v, want those of rung %d", tokens, got, want)
+	twice, four := Ladder[3], Ladder[3]
+	twice.Cells, twice.NProbe = 2*twice.Cells, 2*twice.NProbe
+	four.Cells, four.NProbe = 4*four.Cells, 4*four.NProbe
+	for tokens, want := range map[int]Budgets{
+		512: Ladder[3], 16: Ladder[3], 15: twice, 10: twice, 9: four, 6: four, 5: Ladder[6], 3: Ladder[6], 2: Ladder[7], 1: Ladder[7],
+	} {
+		if got := BudgetsOf(3, tokens); got != want {
+			t.Errorf("%d tokens: %+v, want %+v", tokens, got, want)
 		}
+	}
+	if got := BudgetsOf(7, 8); got.NProbe != MaxNProbe || got.NA != Ladder[7].NA {
+		t.Errorf("more probes than there may be: %+v", got)
 	}
 	if got := BudgetsOf(7, 3); got != Ladder[7] {
 		t.Errorf("beyond the ladder: %+v", got)

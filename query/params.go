@@ -106,14 +106,25 @@ func RungOf(e Effort, rung int) int {
 	return min(max(rung, 0), len(Ladder)-1)
 }
 
-// BudgetsOf returns the budgets of a rung for a query of some token vectors: those of
-// a rung more below 16, of two below 10, of three below 6 and of four below 3. A short
-// query looks into fewer lists, and a document costs it less.
+// BudgetsOf returns the budgets of a rung for a query of some token vectors. A short
+// query looks into fewer lists: twice as many a token below 16, four times below 10. One
+// of a few tokens has many documents that score alike, and each costs it less: below 6
+// it gets the budgets of three rungs more, below 3 of four.
 func BudgetsOf(rung, tokens int) Budgets {
-	for t := 16; tokens < t; t = t * 5 / 8 {
-		rung++
+	probes := 1
+	switch {
+	case tokens < 3:
+		rung += 4
+	case tokens < 6:
+		rung += 3
+	case tokens < 10:
+		probes = 4
+	case tokens < 16:
+		probes = 2
 	}
-	return Ladder[min(max(rung, 0), len(Ladder)-1)]
+	b := Ladder[min(max(rung, 0), len(Ladder)-1)]
+	b.Cells, b.NProbe = min(probes*b.Cells, MaxNProbe), min(probes*b.NProbe, MaxNProbe)
+	return b
 }
 
 // withDefaults fills in what is zero for a query of some token vectors, larger where

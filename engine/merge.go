@@ -314,12 +314,7 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 			return err
 		}
 	}
-	versions, err := w.writeVersions()
-	if err != nil {
-		return err
-	}
-	if err := e.ingest(ctx, append(versions, w.paths...)); err != nil {
-		e.removeFiles(versions)
+	if err := w.ingest(ctx); err != nil {
 		return err
 	}
 	for _, r := range w.all {
@@ -367,6 +362,9 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 		}
 	}
 	if err := e.guard.write(func() error { return e.writeReplace(c, &state, &record, w.all) }); err != nil {
+		for _, r := range w.all {
+			e.abandon(r.output)
+		}
 		return err
 	}
 	e.dropVersions(&c.record, &record)
@@ -421,16 +419,24 @@ func (w *mergeWork) newVersions() (cb *codec.Codebook, rt *codec.Routing) {
 	return cb, rt
 }
 
-// writeVersions writes newVersions as an sstable. Another try to move, that failed
-// after it had ingested its versions, may have had the same numbers: what it left is
-// overwritten.
-func (w *mergeWork) writeVersions() (paths []string, err error) {
+// ingest is C3, with newVersions as an sstable of their own. Another try to move, that
+// failed after it had ingested its versions, may have had the same numbers: what it left
+// is overwritten.
+func (w *mergeWork) ingest(ctx context.Context) error {
 	e := w.engine
 	cb, rt := w.newVersions()
+	versions, err := segment.WriteVersions(e.fs, e.asideDir(), w.col.id, cb, rt)
+	if err != nil {
+		return err
+	}
+	if err := e.ingest(ctx, append(versions, w.paths...)); err != nil {
+		e.removeFiles(versions)
+		return err
+	}
 	for _, o := range versionsOf(w.col.id, cb, rt) {
 		e.obsolete.forget(o)
 	}
-	return segment.WriteVersions(e.fs, e.asideDir(), w.col.id, cb, rt)
+	return nil
 }
 
 // disown gives up what was ingested and will not be published.

@@ -322,6 +322,15 @@ func (e *Engine) disown(m segment.Meta, open *segView) {
 	}
 }
 
+// abandon closes a segment that was opened for a write that failed. Nothing is
+// published any more then: the store is read-only.
+func (e *Engine) abandon(open *segView) {
+	if open != nil {
+		e.pins.remove(open.segHandle)
+		open.Close()
+	}
+}
+
 // leave runs when a collection has no use for a segment any more.
 func (e *Engine) leave(id segment.ID) { e.obsolete.mark(obsolete{id: id}) }
 

@@ -106,6 +106,9 @@ func (e *Engine) sealAndRotate(ctx context.Context, force func(*collection) bool
 	}
 	if !failpoint.On(failpoint.PublishBeforeIngest) {
 		if err := publish(); err != nil {
+			for _, j := range jobs {
+				e.abandon(j.open)
+			}
 			return err
 		}
 	}

@@ -9,9 +9,10 @@ import (
 )
 
 // mapMemory maps at least n bytes that begin on a large page, nil where the system
-// has none to give.
+// has none to give. What does not fill a large page at the end is on small ones, so that
+// no more than n bytes are resident, rounded up to a small page.
 func mapMemory(n int) (mapped, data []byte) {
-	size := (n+largePage-1)/largePage*largePage + largePage
+	size := n + largePage
 	if size < n { // on 32 bits
 		return nil, nil
 	}
@@ -20,8 +21,10 @@ func mapMemory(n int) (mapped, data []byte) {
 		return nil, nil
 	}
 	skip := int(-uintptr(unsafe.Pointer(&mapped[0])) & (largePage - 1))
-	data = mapped[skip : size-largePage+skip]
-	adviseLarge(data)
+	data = mapped[skip : skip+n]
+	if whole := n / largePage * largePage; whole > 0 {
+		adviseLarge(data[:whole])
+	}
 	return mapped, data
 }
 

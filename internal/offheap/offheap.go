@@ -12,8 +12,8 @@ type Block struct {
 	mapped []byte // what Data is a part of; nil: it is on the heap
 }
 
-// least is the size below which a block is on the heap: mappings are rounded up to
-// pages, and a process has only so many.
+// least is the size below which a block is on the heap: a process has only so many
+// mappings.
 const least = 1 << 20
 
 const largePage = 2 << 20
@@ -28,7 +28,7 @@ func InUse() int64 { return inUse.Load() }
 func Alloc(n int) *Block {
 	if n >= least {
 		if mapped, data := mapMemory(n); mapped != nil {
-			inUse.Add(int64(len(mapped)))
+			inUse.Add(int64(n))
 			return &Block{Data: data[:n:n], mapped: mapped}
 		}
 	}
@@ -37,10 +37,10 @@ func Alloc(n int) *Block {
 
 // Free gives the memory back. It is called once.
 func (b *Block) Free() {
-	b.Data = nil
 	if b.mapped != nil {
-		inUse.Add(-int64(len(b.mapped)))
+		inUse.Add(-int64(len(b.Data)))
 		unmapMemory(b.mapped)
 		b.mapped = nil
 	}
+	b.Data = nil
 }

@@ -24,7 +24,7 @@ func TestAlloc(t *testing.T) {
 				t.Fatalf("byte %d of %d has become %d", i, n, x)
 			}
 		}
-		if mapped := b.mapped != nil; mapped && (n < least || InUse() < before+int64(n)) || !mapped && InUse() != before {
+		if mapped := b.mapped != nil; mapped && (n < least || InUse() != before+int64(n)) || !mapped && InUse() != before {
 			t.Errorf("%d bytes: %d in use, %d before", n, InUse(), before)
 		}
 		b.Free()

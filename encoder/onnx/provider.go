@@ -27,8 +27,10 @@ func provide(so *ort.SessionOptions, d Device) error {
 		// does.
 		settings := map[string]string{"device_id": index}
 		if cache, err := os.UserCacheDir(); err == nil {
-			settings["trt_engine_cache_enable"] = "1"
-			settings["trt_engine_cache_path"] = filepath.Join(cache, "colbertdb", "tensorrt")
+			if dir := filepath.Join(cache, "colbertdb", "tensorrt"); os.MkdirAll(dir, 0o755) == nil {
+				settings["trt_engine_cache_enable"] = "1"
+				settings["trt_engine_cache_path"] = dir
+			}
 		}
 		if err := o.Update(settings); err != nil {
 			return err

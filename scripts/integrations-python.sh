@@ -3,7 +3,7 @@
 # against colbertdb serve (integrations/python).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if ! python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+if ! python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
 	echo "skipped: integrations/python needs Python 3.11 with venv"
 	exit 0
 fi
@@ -13,7 +13,7 @@ go build -o "$work/colbertdb" ./cmd/colbertdb
 export COLBERTDB_BIN=$work/colbertdb
 cd integrations/python
 [ -x "$work/python/bin/python" ] || python3 -m venv "$work/python"
-install() { "$work/python/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt -e .; }
+install() { "$work/python/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -e .; }
 install || install # a registry may hiccup
-"$work/python/bin/mypy"
-"$work/python/bin/pytest" -q -rs
+"$work/python/bin/python" -m mypy
+"$work/python/bin/python" -m pytest -q -rs

@@ -14,6 +14,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/mcp"
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/server"
+	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/engine"
 	"github.com/colbertdb-go/colbertdb/engine/remote"
 )
@@ -41,13 +42,14 @@ func (c *mcpCmd) Run(a *app) (err error) {
 			return err
 		}
 	} else {
-		db, err := a.openStore(engine.Options{ReadOnly: !c.AllowWrites, MustExist: true})
-		if err != nil {
+		var db *engine.Engine // err is the result's, which closing adds to
+		if db, err = a.openStore(engine.Options{ReadOnly: !c.AllowWrites, MustExist: true}); err != nil {
 			return err
 		}
 		defer closing(&err, db)
-		col, enc, err := a.withModel(db, a.Collection)
-		if err != nil {
+		var col *engine.Collection
+		var enc encoder.Encoder
+		if col, enc, err = a.withModel(db, a.Collection); err != nil {
 			return err
 		}
 		defer closing(&err, enc)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"strings"
 	"time"
 
@@ -228,7 +229,7 @@ func (w *watcher) follow(parts []string) error {
 			return nil
 		}
 		var answer *remote.Error
-		if !w.p.serverEncodes || w.a.ctx.Err() != nil || errors.As(err, &answer) && answer.Status < 500 {
+		if !w.p.serverEncodes || w.a.ctx.Err() != nil || errors.As(err, &answer) && answer.Status < 500 && answer.Status != http.StatusTooManyRequests {
 			return err
 		}
 		fmt.Fprintf(w.a.stderr, "colbertdb: %v; again in %v\n", err, wait)

@@ -83,7 +83,7 @@ func (e *Encoder) do(ctx context.Context, method, url string, body []byte, limit
 			return fail(fmt.Sprintf(" (%d times)", n))
 		}
 		// Up to twice as long each time, and never at once with all other clients.
-		wait := min(e.o.RetryWait<<(n-1), e.o.MostWait)
+		wait := min(e.o.RetryWait<<min(n-1, 16), e.o.MostWait)
 		wait = wait/2 + rand.N(wait/2+1)
 		var s *statusError
 		if errors.As(err, &s) && s.after > 0 {

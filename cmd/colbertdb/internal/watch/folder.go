@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"path/filepath"
@@ -48,8 +49,8 @@ func (f *Folder) Watch(folders []string) (added bool, err error) {
 			continue
 		}
 		switch err := f.events.Add(dir); {
-		case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
-			continue
+		case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrPermission):
+			continue // gone, or not to be read either
 		case errors.Is(err, syscall.ENOSPC):
 			return added, fmt.Errorf("colbertdb: watching %s: the system's limit of watched folders is reached: raise fs.inotify.max_user_watches", dir)
 		case err != nil:
@@ -105,6 +106,12 @@ func (f *Folder) note(e fsnotify.Event, parts map[string]bool) error {
 		return nil
 	}
 	rel = filepath.ToSlash(rel)
+	if e.Has(fsnotify.Create) {
+		// A folder that was renamed may be watched under this name already, if a walk met
+		// it before the event did: the system takes both for one, and the end of the old
+		// name ended both.
+		f.forget(e.Name)
+	}
 	if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
 		f.forget(e.Name)
 		if rel == "." {

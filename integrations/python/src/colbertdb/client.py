@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Literal, Self, TypeVar, Unpack
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -45,7 +46,10 @@ TIMEOUT = httpx.Timeout(330.0, connect=5.0)  # a write may take the server 5 min
 def http_options(url: str, key: str | None, timeout: float | httpx.Timeout) -> dict[str, Any]:
     """How httpx is set up, for both clients."""
     headers = {"User-Agent": "colbertdb-python", **({"Authorization": f"Bearer {key}"} if key else {})}
-    return {"base_url": url.rstrip("/"), "headers": headers, "timeout": timeout}
+    # Proxies of the environment are for other machines.
+    host = urlsplit(url).hostname or ""
+    here = host == "localhost" or host == "::1" or host.startswith("127.")
+    return {"base_url": url.rstrip("/"), "headers": headers, "timeout": timeout, "trust_env": not here}
 
 
 class Client:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -291,11 +292,10 @@ func (p *pipeline) replace(name string, now *stored) {
 }
 
 // remove deletes the passages of parts that were not seen there. Those of a file that
-// could not be read stay.
+// could not be read, or in a folder that could not be listed, stay.
 func (w *watcher) remove(parts []string, r *report) error {
-	unread := map[string]bool{}
-	for _, p := range r.Problems {
-		unread[p.File] = true
+	unread := func(path string) bool {
+		return slices.ContainsFunc(r.Problems, func(p problemLine) bool { return ingest.Below(path, p.File) })
 	}
 	var ids []string
 	var gone []string
@@ -303,7 +303,7 @@ func (w *watcher) remove(parts []string, r *report) error {
 		if s.source != w.source || !w.within(s.path, parts) {
 			continue
 		}
-		if s.seen || unread[s.path] {
+		if s.seen || unread(s.path) {
 			s.seen = false
 			continue
 		}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -498,5 +499,40 @@ func TestSpelled(t *testing.T) {
 		if got := spelled(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
+	}
+}
+
+// A folder that cannot be listed is a problem: what is in it may be there still.
+func TestFoldersThatCannotBeListed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in, err := Open(dir, Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := walker{in: in, root: dir, base: "base"}
+	if err := w.visit(filepath.Join(dir, "gone"), nil, fs.ErrNotExist); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.visit(filepath.Join(dir, "closed", "deep"), nil, &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}); err != nil {
+		t.Fatal(err)
+	}
+	var problems []*Problem
+	passages := 0
+	for _, err := range in.Passages(context.Background()) {
+		var p *Problem
+		switch {
+		case errors.As(err, &p):
+			problems = append(problems, p)
+		case err != nil:
+			t.Fatal(err)
+		default:
+			passages++
+		}
+	}
+	if passages != 1 || len(problems) != 1 || problems[0].File != "base/closed/deep" || !errors.Is(problems[0].Err, fs.ErrPermission) {
+		t.Errorf("%d passages, problems %v", passages, problems)
 	}
 }

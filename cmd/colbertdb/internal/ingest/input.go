@@ -58,6 +58,7 @@ type entry struct {
 	name string // Passage.Path
 	form Format
 	size int64
+	err  error // it is a folder that could not be listed, for this reason
 }
 
 // Open prepares an input: the name of a file or folder, or "-" for stdin, which
@@ -214,6 +215,9 @@ func (in *Input) Passages(ctx context.Context) iter.Seq2[Passage, error] {
 }
 
 func (in *Input) readEntry(e *entry, yield yieldFunc) bool {
+	if e.err != nil {
+		return yield(Passage{}, &Problem{e.name, 0, plainPathError(e.err)})
+	}
 	if e.form.hasVectors() {
 		defer in.done.Add(e.size)
 		return readVectorFile(e, yield)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -98,12 +99,17 @@ func (w *walker) visit(disk string, d fs.DirEntry, err error) error {
 		if disk == w.root {
 			return err
 		}
-		in.skipped++
-		return nil
+		if errors.Is(err, fs.ErrNotExist) { // gone since its folder was listed
+			return nil
+		}
 	}
-	rel, err := filepath.Rel(w.root, disk)
-	if err != nil {
-		return err
+	rel, rerr := filepath.Rel(w.root, disk)
+	if rerr != nil {
+		return rerr
+	}
+	if err != nil { // what is in it may be there still
+		in.files = append(in.files, entry{name: path.Join(w.base, filepath.ToSlash(rel)), err: err})
+		return nil
 	}
 	rel = filepath.ToSlash(rel)
 	if d.IsDir() {

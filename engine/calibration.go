@@ -110,7 +110,7 @@ func (h *Collection) Calibrate(ctx context.Context, o CalibrateOptions) (*Calibr
 func (h *Collection) Calibration() *Calibration { return h.c.calibration.Load() }
 
 // stale reports whether a collection is another one than was calibrated, which has so
-// many documents now in the given versions, and a number for the next: as many were
+// many documents now in the given versions, and a number for the next: half as many were
 // written or deleted since as there were, or they are found by another codebook or
 // routing.
 func (m *Calibration) stale(docs int64, in versions, next segment.DocNum) bool {
@@ -119,7 +119,7 @@ func (m *Calibration) stale(docs int64, in versions, next segment.DocNum) bool {
 	}
 	written := int64(next - m.NextNum)
 	deleted := m.Documents + written - docs
-	return written+deleted >= m.Documents
+	return 2*(written+deleted) >= m.Documents
 }
 
 // calibrateDue calibrates where the collection has no calibration or a stale one. The

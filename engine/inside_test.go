@@ -223,12 +223,12 @@ func TestStaleCalibration(t *testing.T) {
 		{"as it was", m, 1000, versions{2, 5}, 3000, false},
 		{"another routing", m, 1000, versions{2, 6}, 3000, true},
 		{"another codebook", m, 1000, versions{3, 5}, 3000, true},
-		{"grown by less than itself", m, 1999, versions{2, 5}, 3999, false},
-		{"doubled", m, 2000, versions{2, 5}, 4000, true},
-		{"less than half replaced", m, 1000, versions{2, 5}, 3499, false},
-		{"half replaced", m, 1000, versions{2, 5}, 3500, true},
-		{"one left", m, 1, versions{2, 5}, 3000, false},
-		{"all deleted", m, 0, versions{2, 5}, 3000, true},
+		{"grown by less than half", m, 1499, versions{2, 5}, 3499, false},
+		{"grown by half", m, 1500, versions{2, 5}, 3500, true},
+		{"less than a quarter replaced", m, 1000, versions{2, 5}, 3249, false},
+		{"a quarter replaced", m, 1000, versions{2, 5}, 3250, true},
+		{"more than half left", m, 501, versions{2, 5}, 3000, false},
+		{"half deleted", m, 500, versions{2, 5}, 3000, true},
 	} {
 		if got := c.m.stale(c.docs, c.in, c.next); got != c.stale {
 			t.Errorf("%s: stale is %t", c.name, got)

@@ -123,8 +123,8 @@ func TestRungs(t *testing.T) {
 		effort     Effort
 		rung, want int
 	}{
-		{EffortDefault, DefaultRung, 3}, {EffortFast, DefaultRung, 0}, {EffortHigh, DefaultRung, 5},
-		{EffortFast, 1, 0}, {EffortHigh, 1, 3}, {EffortHigh, 7, 7}, {EffortFast, 7, 4},
+		{EffortDefault, DefaultRung, 3}, {EffortFast, DefaultRung, 0}, {EffortHigh, DefaultRung, 6},
+		{EffortFast, 1, 0}, {EffortHigh, 1, 4}, {EffortHigh, 8, 8}, {EffortFast, 8, 5},
 	} {
 		if got := RungOf(c.effort, c.rung); got != c.want {
 			t.Errorf("%s at %d: rung %d, want %d", c.effort, c.rung, got, c.want)
@@ -134,16 +134,16 @@ func TestRungs(t *testing.T) {
 	twice.Cells, twice.NProbe = 2*twice.Cells, 2*twice.NProbe
 	four.Cells, four.NProbe = 4*four.Cells, 4*four.NProbe
 	for tokens, want := range map[int]Budgets{
-		512: Ladder[3], 16: Ladder[3], 15: twice, 10: twice, 9: four, 6: four, 5: Ladder[6], 3: Ladder[6], 2: Ladder[7], 1: Ladder[7],
+		512: Ladder[3], 16: Ladder[3], 15: twice, 10: twice, 9: four, 6: four, 5: Ladder[7], 3: Ladder[7], 2: Ladder[8], 1: Ladder[8],
 	} {
 		if got := BudgetsOf(3, tokens); got != want {
 			t.Errorf("%d tokens: %+v, want %+v", tokens, got, want)
 		}
 	}
-	if got := BudgetsOf(7, 8); got.NProbe != MaxNProbe || got.NA != Ladder[7].NA {
+	if got := BudgetsOf(8, 8); got.NProbe != MaxNProbe || got.NA != Ladder[8].NA {
 		t.Errorf("more probes than there may be: %+v", got)
 	}
-	if got := BudgetsOf(7, 3); got != Ladder[7] {
+	if got := BudgetsOf(8, 3); got != Ladder[8] {
 		t.Errorf("beyond the ladder: %+v", got)
 	}
 	for i, b := range Ladder[1:] {

@@ -77,13 +77,16 @@ const (
 // one of them alone, so they go up together.
 type Budgets struct{ Cells, NProbe, NA, NFullScores int }
 
-// Ladder is what searches choose their budgets from, each about 1.3 to 2 times the
-// work of the one before (BudgetsOf). docs/benchmarks.md has the measurements.
+// Ladder is what searches choose their budgets from, each about 1.2 to 2 times the
+// work of the one before (BudgetsOf), in the middle the least: a collection that just
+// misses its target there is not to pay much for it. docs/benchmarks.md has the
+// measurements.
 var Ladder = []Budgets{
 	{Cells: 4, NProbe: 4, NA: 512, NFullScores: 64},
 	{Cells: 8, NProbe: 8, NA: 1024, NFullScores: 96},
 	{Cells: 8, NProbe: 16, NA: 1536, NFullScores: 96},
 	{Cells: 8, NProbe: 16, NA: 2048, NFullScores: 128},
+	{Cells: 16, NProbe: 24, NA: 2560, NFullScores: 160},
 	{Cells: 16, NProbe: 24, NA: 3072, NFullScores: 192},
 	{Cells: 16, NProbe: 32, NA: 4096, NFullScores: 256},
 	{Cells: 24, NProbe: 48, NA: 8192, NFullScores: 512},
@@ -95,13 +98,13 @@ var Ladder = []Budgets{
 const DefaultRung = 3
 
 // RungOf is the place of an effort on the Ladder where EffortDefault is at rung: fast
-// is three below it, high two above, as far as the ladder goes.
+// is three below it, high three above, as far as the ladder goes.
 func RungOf(e Effort, rung int) int {
 	switch e {
 	case EffortFast:
 		rung -= 3
 	case EffortHigh:
-		rung += 2
+		rung += 3
 	}
 	return min(max(rung, 0), len(Ladder)-1)
 }
@@ -109,14 +112,14 @@ func RungOf(e Effort, rung int) int {
 // BudgetsOf returns the budgets of a rung for a query of some token vectors. A short
 // query looks into fewer lists: twice as many a token below 16, four times below 10. One
 // of a few tokens has many documents that score alike, and each costs it less: below 6
-// it gets the budgets of three rungs more, below 3 of four.
+// it gets the budgets of four rungs more, below 3 of five.
 func BudgetsOf(rung, tokens int) Budgets {
 	probes := 1
 	switch {
 	case tokens < 3:
-		rung += 4
+		rung += 5
 	case tokens < 6:
-		rung += 3
+		rung += 4
 	case tokens < 10:
 		probes = 4
 	case tokens < 16:

@@ -13,6 +13,7 @@ const (
 	// minShortfall is what a store without re-training has to fall short by, of
 	// recall@10, for the run to say anything.
 	minShortfall = 0.02
+	minSlower    = 1.5
 )
 
 var errBounds = errors.New("not within the bounds")

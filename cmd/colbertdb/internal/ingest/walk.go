@@ -128,6 +128,10 @@ func (w *walker) visit(disk string, d fs.DirEntry, err error) error {
 		return nil
 	}
 	info, err := d.Info()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		in.files = append(in.files, entry{name: path.Join(w.base, rel), err: err})
+		return nil
+	}
 	if err != nil || info.Size() == 0 || info.Size() > in.opts.MaxFileBytes && form.lines() == nil || binaryFile(disk) {
 		in.skipped++
 		return nil

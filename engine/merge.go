@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/internal/failpoint"
 	"github.com/colbertdb-go/colbertdb/segment"
@@ -399,42 +398,6 @@ func (w *mergeWork) publish(ctx context.Context, moved *moveBuffers) error {
 				}
 			}
 		}
-	}
-	return nil
-}
-
-// newVersions returns the codebook and the routing that the collection moves to and
-// does not have yet, nil where there is none.
-func (w *mergeWork) newVersions() (cb *codec.Codebook, rt *codec.Routing) {
-	if w.trained == nil {
-		return nil, nil
-	}
-	codebooks, routings := w.col.record.versions()
-	if !codebooks[w.to.codebookID()] {
-		cb = w.to.codebook
-	}
-	if _, ok := routings[w.to.routingID()]; !ok {
-		rt = w.to.routing
-	}
-	return cb, rt
-}
-
-// ingest is C3, with newVersions as an sstable of their own. Another try to move, that
-// failed after it had ingested its versions, may have had the same numbers: what it left
-// is overwritten.
-func (w *mergeWork) ingest(ctx context.Context) error {
-	e := w.engine
-	cb, rt := w.newVersions()
-	versions, err := segment.WriteVersions(e.fs, e.asideDir(), w.col.id, cb, rt)
-	if err != nil {
-		return err
-	}
-	if err := e.ingest(ctx, append(versions, w.paths...)); err != nil {
-		e.removeFiles(versions)
-		return err
-	}
-	for _, o := range versionsOf(w.col.id, cb, rt) {
-		e.obsolete.forget(o)
 	}
 	return nil
 }

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"unicode/utf8"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/encoder"
 	"github.com/colbertdb-go/colbertdb/segment"
@@ -95,26 +93,6 @@ func (e *Engine) ImportPLAID(ctx context.Context, name, dir string, o *ImportOpt
 type plaidSource struct {
 	Form     plaid.Form      `json:"form"`
 	Metadata json.RawMessage `json:"metadata"`
-}
-
-// createWith is create of a collection that has a codebook and a routing from the
-// start.
-func (e *Engine) createWith(ctx context.Context, r *collectionRecord, cb *codec.Codebook, rt *codec.Routing) error {
-	paths, err := segment.WriteVersions(e.fs, e.asideDir(), r.ID, cb, rt)
-	if err != nil {
-		return err
-	}
-	if err := e.ingest(ctx, paths); err != nil {
-		e.removeFiles(paths)
-		return err
-	}
-	if _, err := e.create(r, func(*pebble.Batch) error { return nil }); err != nil {
-		for _, o := range versionsOf(r.ID, cb, rt) {
-			e.obsolete.put(o)
-		}
-		return err
-	}
-	return nil
 }
 
 // plaidCollection opens or makes the collection of an index.

@@ -202,23 +202,6 @@ func (e *Engine) loadCollections() (named map[segment.ID]segmentRecord, err erro
 	return named, it.Error()
 }
 
-// noteVersion notes a codebook or routing that the record of its collection, whose
-// key comes before, does not name: what a crash left of a move to it, or was not
-// excised yet.
-func (e *Engine) noteVersion(key []byte, r *collectionRecord) {
-	collection, codebook, routing, ok := segment.ParseVersionKey(key)
-	if !ok {
-		return
-	}
-	if collection == r.ID {
-		codebooks, routings := r.versions()
-		if _, there := routings[routing]; there || codebooks[codebook] {
-			return
-		}
-	}
-	e.obsolete.put(obsolete{collection: collection, codebook: codebook, routing: routing})
-}
-
 func (e *Engine) loadCollection(r collectionRecord) error {
 	if _, err := codec.ParseProfile(r.Profile); err != nil {
 		return &segment.CorruptionError{Where: "collection record", Err: err}

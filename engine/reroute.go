@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/colbertdb-go/colbertdb/codec"
 	"github.com/colbertdb-go/colbertdb/compaction"
 	"github.com/colbertdb-go/colbertdb/segment"
 )
@@ -101,33 +100,4 @@ func (e *Engine) writeRouting(c *collection, state *storeState, record *collecti
 		return err
 	}
 	return e.commitPebble(b)
-}
-
-// dropVersions gives up the codebooks and routings that a collection's record named
-// and that its next one does not.
-func (e *Engine) dropVersions(old, next *collectionRecord) {
-	codebooks, routings := next.versions()
-	oldCodebooks, oldRoutings := old.versions()
-	for id := range oldCodebooks {
-		if !codebooks[id] {
-			e.obsolete.put(obsolete{collection: old.ID, codebook: id})
-		}
-	}
-	for id := range oldRoutings {
-		if _, ok := routings[id]; !ok {
-			e.obsolete.put(obsolete{collection: old.ID, routing: id})
-		}
-	}
-}
-
-// versionsOf returns what a codebook and a routing of a collection are once they are
-// obsolete; either may be nil.
-func versionsOf(collection uint32, cb *codec.Codebook, rt *codec.Routing) (out []obsolete) {
-	if cb != nil {
-		out = append(out, obsolete{collection: collection, codebook: cb.ID})
-	}
-	if rt != nil {
-		out = append(out, obsolete{collection: collection, routing: rt.ID})
-	}
-	return out
 }

@@ -462,6 +462,7 @@ type report struct {
 	DryRun          bool           `json:"dry_run,omitempty"`
 	Changes         []changeLine   `json:"changes,omitempty"` // of a dry run
 	Problems        []problemLine  `json:"problems,omitempty"`
+	unread          []string       // files and folders with problems, all of them
 
 	onProblem func(*ingest.Problem)
 }
@@ -484,6 +485,7 @@ func (r *report) problem(p *ingest.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.Failed++
+	r.unread = append(r.unread, p.File)
 	if len(r.Problems) < maxProblems {
 		r.Problems = append(r.Problems, problemLine{p.File, p.Line, p.Err.Error()})
 	}

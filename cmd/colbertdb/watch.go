@@ -295,7 +295,7 @@ func (p *pipeline) replace(name string, now *stored) {
 // could not be read, or in a folder that could not be listed, stay.
 func (w *watcher) remove(parts []string, r *report) error {
 	unread := func(path string) bool {
-		return slices.ContainsFunc(r.Problems, func(p problemLine) bool { return ingest.Below(path, p.File) })
+		return slices.ContainsFunc(r.unread, func(name string) bool { return ingest.Below(path, name) })
 	}
 	var ids []string
 	var gone []string

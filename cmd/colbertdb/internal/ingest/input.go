@@ -58,7 +58,7 @@ type entry struct {
 	name string // Passage.Path
 	form Format
 	size int64
-	err  error // it is a folder that could not be listed, for this reason
+	err  error // it could not be looked at, for this reason
 }
 
 // Open prepares an input: the name of a file or folder, or "-" for stdin, which

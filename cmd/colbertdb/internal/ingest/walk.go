@@ -63,7 +63,11 @@ func (w *walker) enterAbove(rel string) bool {
 	}
 	dir := "."
 	for {
-		if info, err := os.Lstat(filepath.Join(w.root, filepath.FromSlash(dir))); err != nil || !info.IsDir() || !w.enter(dir) {
+		info, err := os.Lstat(filepath.Join(w.root, filepath.FromSlash(dir)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.unlisted(dir, err)
+		}
+		if err != nil || !info.IsDir() || !w.enter(dir) {
 			return false
 		}
 		rest := strings.TrimPrefix(rel, dir+"/")
@@ -92,6 +96,12 @@ func (w *walker) enter(rel string) bool {
 	return true
 }
 
+// unlisted notes a file or folder that could not be looked at: it, and what is in it,
+// may be there still.
+func (w *walker) unlisted(rel string, err error) {
+	w.in.files = append(w.in.files, entry{name: path.Join(w.base, rel), err: err})
+}
+
 // visit is called by filepath.WalkDir.
 func (w *walker) visit(disk string, d fs.DirEntry, err error) error {
 	in := w.in
@@ -107,11 +117,11 @@ func (w *walker) visit(disk string, d fs.DirEntry, err error) error {
 	if rerr != nil {
 		return rerr
 	}
-	if err != nil { // what is in it may be there still
-		in.files = append(in.files, entry{name: path.Join(w.base, filepath.ToSlash(rel)), err: err})
+	rel = filepath.ToSlash(rel)
+	if err != nil {
+		w.unlisted(rel, err)
 		return nil
 	}
-	rel = filepath.ToSlash(rel)
 	if d.IsDir() {
 		if !w.enter(rel) {
 			return fs.SkipDir
@@ -129,7 +139,7 @@ func (w *walker) visit(disk string, d fs.DirEntry, err error) error {
 	}
 	info, err := d.Info()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		in.files = append(in.files, entry{name: path.Join(w.base, rel), err: err})
+		w.unlisted(rel, err)
 		return nil
 	}
 	if err != nil || info.Size() == 0 || info.Size() > in.opts.MaxFileBytes && form.lines() == nil || binaryFile(disk) {

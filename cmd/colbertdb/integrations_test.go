@@ -64,8 +64,11 @@ func TestCommandsOfIntegrations(t *testing.T) {
 			}
 		case "mcp":
 			out, printed := io.Pipe()
-			ended := make(chan int)
-			go func() { ended <- run(ctx, args, strings.NewReader(""), printed, testWriter{t}) }()
+			ended := make(chan int, 1)
+			go func() {
+				ended <- run(ctx, args, strings.NewReader(""), printed, testWriter{t})
+				printed.Close()
+			}()
 			first, err := bufio.NewReader(out).ReadString('\n')
 			if err != nil {
 				t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/colbertdb-go/colbertdb/cmd/colbertdb/internal/server"
 	"github.com/colbertdb-go/colbertdb/encoder"
+	"github.com/colbertdb-go/colbertdb/encoder/bert"
 	"github.com/colbertdb-go/colbertdb/encoder/bundled"
 	"github.com/colbertdb-go/colbertdb/encoder/fake"
 	"github.com/colbertdb-go/colbertdb/encoder/multivector"
@@ -25,7 +26,7 @@ import (
 // and fingerprint as by the model itself, so that either serves the same collection.
 // Where that server is gone or refuses, writes fail and the store stays as it was.
 func TestEncodingServer(t *testing.T) {
-	m, err := bundled.Open()
+	m, err := bundled.OpenGo(bert.Options{}) // whose vectors do not depend on what is encoded beside
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,14 +113,14 @@ func Search(ctx context.Context, col remote.Collection, q Query) ([]Found, error
 	if err != nil {
 		return nil, err
 	}
-	norm := 1.0
-	if q.Mode == engine.ModeLateInteraction || q.Mode == engine.ModeRerank {
+	norm, bySimilarity := 1.0, q.Mode == engine.ModeLateInteraction || q.Mode == engine.ModeRerank
+	if bySimilarity {
 		norm = float64(max(len(res.QueryTokens), 1)) // an encoder's weights are 1 on the mean
 	}
 	out := make([]Found, 0, len(res.Hits))
 	for _, h := range res.Hits {
 		score := float64(h.Score) / norm
-		if norm != 1 {
+		if bySimilarity {
 			score = min(max(score, 0), 1)
 		}
 		if score < q.Threshold {
